@@ -1,0 +1,13 @@
+//! What is measured and how: a generator of capture logs, and a way to run programs over them and count what they cost.
+//!
+//! - [`contest`] sets reassemble beside its yardsticks.
+//! - [`generate`] writes logs of any size from a seed: the same seed and options give the same bytes.
+//! - [`measure`] runs one program and gives its CPU time, wall time and peak memory.
+//! - [`size`] reads sizes as people write them.
+//! - [`table`] lays figures out in columns.
+
+pub mod contest;
+pub mod generate;
+pub mod measure;
+pub mod size;
+pub mod table;

@@ -1,0 +1,318 @@
+//! One record's JSON object to a [`Record`].
+//!
+//! One pass, for lines as emitters write them and for any other spelling alike: keys in any order, white space, escapes, unknown
+//! keys. What emitters write takes the short way in each step (no escapes in keys, digits only, strings without escapes).
+
+use base64::Engine;
+
+use crate::id::CaptureId;
+use crate::json::{JsonError, Member, Members, StringSpan, integer, skip_string, skip_value, unescape};
+use crate::record::{BadReason, Chunk, MAX_SEQ, Part, Record, Section};
+
+/// Decodes the record whose object starts at `at`; gives it with the offset behind the object.
+///
+/// # Errors
+/// A [`BadReason`]; where the object is not whole, always [`BadReason::Torn`] or [`BadReason::TooDeep`].
+pub(crate) fn decode(text: &[u8], at: usize) -> Result<(Record, usize), (BadReason, Option<usize>)> {
+    let mut fields = Fields::default();
+    let mut bad = None;
+    let whole = (|| {
+        let mut members = Members::new(text, at, 0)?;
+        while let Some(member) = members.next_member()? {
+            let end = match fields.take(text, member)? {
+                Ok(end) => end,
+                Err(reason) => {
+                    // The first fault names the record; the rest is walked to learn where, and whether, it ends.
+                    bad.get_or_insert(reason);
+                    skip_value(text, member.value, 1)?
+                }
+            };
+            members.seek(end);
+        }
+        Ok(members.at)
+    })();
+    match (whole, bad) {
+        (Err(JsonError::Broken), _) => Err((BadReason::Torn, None)),
+        (Err(JsonError::TooDeep), _) => Err((BadReason::TooDeep, None)),
+        (Ok(end), _) if holds_raw_controls(&text[at..end]) => Err((BadReason::Torn, None)),
+        (Ok(end), _) if std::str::from_utf8(&text[at..end]).is_err() => Err((BadReason::NotUtf8, Some(end))),
+        (Ok(end), Some(reason)) => Err((reason, Some(end))),
+        (Ok(end), None) => fields.finish(text).map(|record| (record, end)).map_err(|reason| (reason, Some(end))),
+    }
+}
+
+/// Whether a string holds a control character that JSON wants escaped: then this is no JSON, and something was torn.
+fn holds_raw_controls(record: &[u8]) -> bool {
+    record.iter().any(|byte| *byte < b' ') && serde_json::from_slice::<serde::de::IgnoredAny>(record).is_err()
+}
+
+/// A record's key and its bit in [`Fields::seen`].
+#[derive(Clone, Copy)]
+enum Key {
+    Cap1 = 1,
+    Part = 2,
+    Seq = 4,
+    Head = 8,
+    Headf = 16,
+    At = 32,
+    Text = 64,
+    B64 = 128,
+    Crc = 256,
+    Of = 512,
+    Tail = 1024,
+    Tailf = 2048,
+    Sig = 4096,
+}
+
+impl Key {
+    fn parse(key: &[u8]) -> Option<Key> {
+        Some(match key {
+            b"cap1" => Key::Cap1,
+            b"part" => Key::Part,
+            b"seq" => Key::Seq,
+            b"head" => Key::Head,
+            b"headf" => Key::Headf,
+            b"at" => Key::At,
+            b"text" => Key::Text,
+            b"b64" => Key::B64,
+            b"crc" => Key::Crc,
+            b"of" => Key::Of,
+            b"tail" => Key::Tail,
+            b"tailf" => Key::Tailf,
+            b"sig" => Key::Sig,
+            _ => return None,
+        })
+    }
+}
+
+/// The record's fields as far as they are read: offsets into the text, so that nothing is copied for a record that turns out bad.
+#[derive(Default)]
+struct Fields {
+    seen: u16,
+    id: Option<StringSpan>,
+    part: Option<StringSpan>,
+    seq: Option<u32>,
+    head: Option<Span>,
+    tail: Option<Span>,
+    at: Option<u64>,
+    piece: Option<StringSpan>,
+    crc: Option<StringSpan>,
+    of: Option<u32>,
+    sig: Option<StringSpan>,
+}
+
+/// Where a head or a tail stands.
+#[derive(Clone, Copy)]
+enum Span {
+    Whole(usize, usize),
+    Fragment(StringSpan),
+}
+
+impl Fields {
+    /// Takes one member; gives the offset behind its value, or why the record is bad.
+    fn take(&mut self, text: &[u8], member: Member) -> Result<Result<usize, BadReason>, JsonError> {
+        let mut plain = Vec::new();
+        let name = if member.key.escaped {
+            unescape(member.key.raw(text), &mut plain)?;
+            plain.as_slice()
+        } else {
+            member.key.raw(text)
+        };
+        let Some(key) = Key::parse(name) else {
+            return Ok(Ok(skip_value(text, member.value, 1)?));
+        };
+        if self.seen & key as u16 != 0 {
+            return Ok(Err(BadReason::DuplicateKey));
+        }
+        self.seen |= key as u16;
+        Ok(match key {
+            Key::Cap1 => self.string(text, member, BadReason::BadId, |fields, span| fields.id = Some(span)),
+            Key::Part => self.string(text, member, BadReason::BadPart, |fields, span| fields.part = Some(span)),
+            Key::Text | Key::B64 => self.string(text, member, BadReason::BadType, |fields, span| fields.piece = Some(span)),
+            Key::Crc => self.string(text, member, BadReason::BadCrc, |fields, span| fields.crc = Some(span)),
+            Key::Sig => self.string(text, member, BadReason::BadType, |fields, span| fields.sig = Some(span)),
+            Key::Headf => {
+                self.string(text, member, BadReason::BadType, |fields, span| fields.head = Some(Span::Fragment(span)))
+            }
+            Key::Tailf => {
+                self.string(text, member, BadReason::BadType, |fields, span| fields.tail = Some(Span::Fragment(span)))
+            }
+            Key::Head | Key::Tail => {
+                if text.get(member.value) != Some(&b'{') {
+                    return Ok(Err(BadReason::BadType));
+                }
+                let end = skip_value(text, member.value, 1)?;
+                let span = Some(Span::Whole(member.value, end));
+                if matches!(key, Key::Head) { self.head = span } else { self.tail = span }
+                Ok(end)
+            }
+            Key::Seq => self.number(text, member, BadReason::BadSeq, |fields, value| {
+                fields.seq = u32::try_from(value).ok().filter(|seq| *seq <= MAX_SEQ);
+                fields.seq.is_some()
+            })?,
+            Key::Of => self.number(text, member, BadReason::BadOf, |fields, value| {
+                fields.of = u32::try_from(value).ok().filter(|of| (1..=MAX_SEQ + 1).contains(of));
+                fields.of.is_some()
+            })?,
+            Key::At => self.number(text, member, BadReason::BadType, |fields, value| {
+                fields.at = Some(value);
+                true
+            })?,
+        })
+    }
+
+    fn string(
+        &mut self,
+        text: &[u8],
+        member: Member,
+        otherwise: BadReason,
+        set: impl FnOnce(&mut Self, StringSpan),
+    ) -> Result<usize, BadReason> {
+        // A string that has no end is found again, as torn, by the walk that follows a bad field.
+        let span = skip_string(text, member.value).map_err(|_| otherwise)?;
+        set(self, span);
+        Ok(span.end + 1)
+    }
+
+    fn number(
+        &mut self,
+        text: &[u8],
+        member: Member,
+        otherwise: BadReason,
+        set: impl FnOnce(&mut Self, u64) -> bool,
+    ) -> Result<Result<usize, BadReason>, JsonError> {
+        let end = skip_value(text, member.value, 1)?;
+        let value = integer(&text[member.value..end]);
+        Ok(if value.is_some_and(|value| set(self, value)) { Ok(end) } else { Err(otherwise) })
+    }
+
+    /// Judges the whole and copies what it keeps.
+    fn finish(self, text: &[u8]) -> Result<Record, BadReason> {
+        let both = |one: Key, other: Key| self.seen & one as u16 != 0 && self.seen & other as u16 != 0;
+        if both(Key::Text, Key::B64) {
+            return Err(BadReason::TextAndB64);
+        }
+        if both(Key::Head, Key::Headf) || both(Key::Tail, Key::Tailf) {
+            return Err(BadReason::DuplicateKey);
+        }
+        let id = said(text, self.id.ok_or(BadReason::BadId)?).map_err(|_| BadReason::BadId)?;
+        let id = CaptureId::parse(&id).ok_or(BadReason::BadId)?;
+        let part = said(text, self.part.ok_or(BadReason::BadPart)?).map_err(|_| BadReason::BadPart)?;
+        let part = match part.as_ref() {
+            b"req" => Part::Request,
+            b"res" => Part::Response,
+            b"meta" => {
+                return match self.head {
+                    Some(span) => Ok(Record::Meta(section(text, span)?.text().into())),
+                    None => Ok(Record::Meta("{}".into())),
+                };
+            }
+            _ => return Err(BadReason::BadPart),
+        };
+        let seq = self.seq.ok_or(BadReason::BadSeq)?;
+        let is_b64 = self.seen & Key::B64 as u16 != 0;
+        let piece = self.piece.map(|span| piece(text, span, is_b64)).transpose()?;
+        if let Some(span) = self.crc {
+            let claimed = hex_bytes::<4>(&said(text, span)?).ok_or(BadReason::BadCrc)?;
+            if piece.as_ref().is_some_and(|piece| crc32fast::hash(piece).to_be_bytes() != claimed) {
+                return Err(BadReason::BadCrc);
+            }
+        }
+        let sig = match self.sig {
+            Some(span) => Some(hex_bytes::<16>(&said(text, span)?).ok_or(BadReason::BadType)?),
+            None => None,
+        };
+        Ok(Record::Chunk(Chunk {
+            id,
+            part,
+            seq,
+            head: self.head.map(|span| section(text, span)).transpose()?,
+            at: self.at,
+            piece,
+            of: self.of,
+            tail: self.tail.map(|span| section(text, span)).transpose()?,
+            sig,
+        }))
+    }
+}
+
+/// What a string says; borrowed where it has no escapes.
+fn said(text: &[u8], span: StringSpan) -> Result<std::borrow::Cow<'_, [u8]>, BadReason> {
+    if !span.escaped {
+        return Ok(span.raw(text).into());
+    }
+    let mut out = Vec::with_capacity(span.end - span.start);
+    unescape(span.raw(text), &mut out).map_err(|_| BadReason::Torn)?;
+    Ok(out.into())
+}
+
+fn piece(text: &[u8], span: StringSpan, is_b64: bool) -> Result<Box<[u8]>, BadReason> {
+    let said = said(text, span)?;
+    if is_b64 {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(said.as_ref()).map_err(|_| BadReason::BadB64)?;
+        return Ok(bytes.into());
+    }
+    Ok(said.into_owned().into())
+}
+
+fn section(text: &[u8], span: Span) -> Result<Section, BadReason> {
+    let owned = |bytes: Vec<u8>| String::from_utf8(bytes).map(String::into_boxed_str).map_err(|_| BadReason::NotUtf8);
+    Ok(match span {
+        Span::Whole(start, end) => Section::Whole(owned(text[start..end].to_vec())?),
+        Span::Fragment(span) => Section::Fragment(owned(said(text, span)?.into_owned())?),
+    })
+}
+
+/// `N` bytes from twice as many hex digits.
+fn hex_bytes<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        *byte = u8::try_from(digit(0)? << 4 | digit(1)?).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(text: &str) -> Result<Chunk, BadReason> {
+        match decode(text.as_bytes(), 0) {
+            Ok((Record::Chunk(chunk), end)) => {
+                assert_eq!(end, text.trim_end().len());
+                Ok(chunk)
+            }
+            Ok((other, _)) => panic!("{other:?}"),
+            Err((reason, _)) => Err(reason),
+        }
+    }
+
+    #[test]
+    fn an_emitters_line_is_read() {
+        // The CRC-32 of "a\nb" is python3's zlib.crc32(b"a\nb").
+        let chunk =
+            chunk(r#"{"cap1":"x","part":"res","seq":2,"at":7,"text":"a\nb","crc":"ef0790fb","of":3,"tail":{"len":3}}"#).unwrap();
+        assert_eq!((chunk.part, chunk.seq, chunk.at, chunk.of), (Part::Response, 2, Some(7), Some(3)));
+        assert_eq!(chunk.piece.as_deref(), Some(&b"a\nb"[..]));
+        assert_eq!(chunk.tail, Some(Section::Whole(r#"{"len":3}"#.into())));
+    }
+
+    #[test]
+    fn any_spelling_is_read_alike() {
+        let plain = chunk(r#"{"cap1":"x","part":"req","seq":0,"headf":"{\"a\":","b64":"AAE="}"#).unwrap();
+        let odd = chunk("{ \"b64\" :\t\"A\\u0041E=\",\"zzz\":[{}],\"headf\":\"{\\u0022a\\\":\", \"seq\":0.0,\"p\\u0061rt\":\"r\\u0065q\" ,\"cap1\":\"x\" }");
+        assert_eq!(odd.unwrap(), plain);
+    }
+
+    #[test]
+    fn the_first_fault_names_a_whole_record_and_a_cut_one_is_torn() {
+        assert_eq!(chunk(r#"{"cap1":"x","part":"req","seq":-1}"#), Err(BadReason::BadSeq));
+        assert_eq!(chunk(r#"{"cap1":"x","part":"req","seq":-1"#), Err(BadReason::Torn));
+        assert_eq!(chunk(r#"{"cap1":"x","part":"req","seq":0,"text":"a"#), Err(BadReason::Torn));
+        assert_eq!(chunk(r#"{"cap1":"x","part":"req","seq":0,"text":"a\q"}"#), Err(BadReason::Torn));
+    }
+}

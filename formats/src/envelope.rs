@@ -1,0 +1,284 @@
+//! What container runtimes and loggers wrap around an app's lines, and how to see through it.
+//!
+//! One [`EnvelopeReader`] stands behind each input. It takes blocks of whole lines, joins the pieces into which Docker (16 KiB) and CRI
+//! runtimes cut longer lines, each stream for itself, and hands what the app printed to the scanner. What is half joined is bounded by
+//! the longest line, and can be carried over a restart.
+//!
+//! With [`Envelope::Auto`] an input's first line decides between the containers' formats, which hold for a whole file; the records of JSON
+//! loggers need no decision, for the scanner looks into any JSON object. A later line that holds a record can still reveal a container's
+//! format.
+
+mod cri;
+mod docker;
+
+use memchr::{memchr, memchr_iter, memmem, memrchr};
+use serde::{Deserialize, Serialize};
+
+use crate::record::RecordSink;
+use crate::scan::{HINT, is_hint, may_hold_records, scan_bare, scan_line};
+
+/// How an input's lines are wrapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Envelope {
+    /// Recognised from the lines.
+    #[default]
+    Auto,
+    /// Lines as the app printed them: records stand bare, behind a prefix at most. JSON is not searched.
+    Plain,
+    /// Docker's json-file driver: `{"log":"…\n","stream":"stdout","time":"…"}`.
+    Docker,
+    /// The Kubernetes container runtime interface: `TIME stdout F LINE`.
+    Cri,
+    /// A JSON logger's records, which hold the line in a string or the record as an object.
+    Json,
+}
+
+/// A container's line taken apart: whose stream, whether more of the same line follows, and what of the app's line it holds.
+struct Piece<'l> {
+    stream: usize,
+    partial: bool,
+    content: Content<'l>,
+}
+
+/// What a piece holds, still as the container wrote it.
+enum Content<'l> {
+    Plain(&'l [u8]),
+    /// The inside of a JSON string.
+    Escaped(&'l [u8]),
+}
+
+impl Content<'_> {
+    fn raw(&self) -> &[u8] {
+        match self {
+            Content::Plain(raw) | Content::Escaped(raw) => raw,
+        }
+    }
+
+    fn append_to(&self, line: &mut Vec<u8>) {
+        match self {
+            Content::Plain(raw) => line.extend_from_slice(raw),
+            Content::Escaped(raw) => {
+                if crate::json::unescape(raw, line).is_err() {
+                    line.extend_from_slice(raw);
+                }
+            }
+        }
+    }
+}
+
+/// Containers tell two streams apart.
+const STREAMS: usize = 2;
+
+/// The stream's slot by its name; what is not `stderr` goes with `stdout`.
+fn stream_slot(name: &[u8]) -> usize {
+    usize::from(name == b"stderr")
+}
+
+/// A line of which not all pieces have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Joining {
+    line: Vec<u8>,
+    /// Bytes left out since the line exceeded the limit; the line is skipped where this is not 0.
+    skipped_bytes: u64,
+}
+
+impl Joining {
+    fn is_idle(&self) -> bool {
+        self.line.is_empty() && self.skipped_bytes == 0
+    }
+}
+
+/// Reads one input's lines through its envelope.
+#[derive(Clone, Debug)]
+pub struct EnvelopeReader {
+    /// What the lines are wrapped in, as told or as recognised.
+    envelope: Envelope,
+    max_line_bytes: usize,
+    joining: [Joining; STREAMS],
+}
+
+impl EnvelopeReader {
+    /// A reader for an input's first line on. A joined line longer than `max_line_bytes` is skipped and reported.
+    pub fn new(envelope: Envelope, max_line_bytes: usize) -> Self {
+        EnvelopeReader { envelope, max_line_bytes, joining: Default::default() }
+    }
+
+    /// Reads a block of whole lines; gives their number. Only the last line may lack its newline.
+    pub fn block(&mut self, block: &[u8], sink: &mut impl RecordSink) -> u64 {
+        if self.envelope == Envelope::Auto {
+            self.recognise(block);
+        }
+        let newlines = memchr_iter(b'\n', block).count() as u64;
+        match self.envelope {
+            Envelope::Docker | Envelope::Cri => {
+                for_each_line(block, |line| self.container_line(line, sink));
+            }
+            Envelope::Plain => for_each_hinted_line(block, |line| scan_bare(line, 0, sink)),
+            Envelope::Auto | Envelope::Json => {
+                let mut rest_is_container = None;
+                for_each_hinted_line_until(block, |line, start| {
+                    if self.envelope == Envelope::Auto && recognise_line(line).is_some() {
+                        rest_is_container = Some(start);
+                        return false;
+                    }
+                    scan_line(line, sink);
+                    true
+                });
+                if let Some(start) = rest_is_container {
+                    self.recognise(&block[start..]);
+                    for_each_line(&block[start..], |line| self.container_line(line, sink));
+                }
+            }
+        }
+        newlines + u64::from(block.last().is_some_and(|last| *last != b'\n'))
+    }
+
+    /// The input has ended: what is half joined is read as it is.
+    pub fn finish(&mut self, sink: &mut impl RecordSink) {
+        for joining in &mut self.joining {
+            let joining = std::mem::take(joining);
+            if joining.skipped_bytes == 0 {
+                scan_line(&joining.line, sink);
+            } else {
+                sink.long_line(joining.line.len() as u64 + joining.skipped_bytes);
+            }
+        }
+    }
+
+    /// What must be kept to go on after a restart behind the lines read so far; nothing where a new reader would do.
+    pub fn carry(&self) -> Option<Vec<u8>> {
+        if self.envelope == Envelope::Auto && self.joining.iter().all(Joining::is_idle) {
+            return None;
+        }
+        let carry = Carry {
+            envelope: self.envelope,
+            joining: self.joining.iter().map(|joining| (hex(&joining.line), joining.skipped_bytes)).collect(),
+        };
+        serde_json::to_vec(&carry).ok()
+    }
+
+    /// Takes up what [`carry`](Self::carry) gave. An envelope that is set wins over the one carried, and what no version of this
+    /// program wrote is ignored.
+    pub fn restore(&mut self, carry: &[u8]) {
+        let Ok(carry) = serde_json::from_slice::<Carry>(carry) else { return };
+        if self.envelope == Envelope::Auto {
+            self.envelope = carry.envelope;
+        }
+        for (joining, (line, skipped_bytes)) in self.joining.iter_mut().zip(carry.joining) {
+            *joining = Joining { line: unhex(&line), skipped_bytes };
+        }
+    }
+
+    /// Decides by the first line that is not empty.
+    fn recognise(&mut self, block: &[u8]) {
+        let first = block.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
+        if let Some(envelope) = first.and_then(recognise_line) {
+            self.envelope = envelope;
+        }
+    }
+
+    fn container_line(&mut self, line: &[u8], sink: &mut impl RecordSink) {
+        let piece = match self.envelope {
+            Envelope::Docker => docker::piece(line),
+            _ => cri::piece(line),
+        };
+        let Some(piece) = piece else {
+            return scan_line(line, sink); // Not the runtime's own: a note of a shipper, or another format behind it.
+        };
+        let joining = &mut self.joining[piece.stream];
+        if joining.is_idle() && !piece.partial {
+            if may_hold_records(piece.content.raw()) {
+                let mut line = Vec::with_capacity(piece.content.raw().len());
+                piece.content.append_to(&mut line);
+                scan_line(&line, sink);
+            }
+            return;
+        }
+        let piece_bytes = piece.content.raw().len();
+        if joining.skipped_bytes > 0 || joining.line.len() + piece_bytes > self.max_line_bytes {
+            joining.skipped_bytes += piece_bytes as u64;
+        } else {
+            piece.content.append_to(&mut joining.line);
+        }
+        if !piece.partial {
+            let joined = std::mem::take(joining);
+            if joined.skipped_bytes > 0 {
+                sink.long_line(joined.line.len() as u64 + joined.skipped_bytes);
+            } else {
+                scan_line(&joined.line, sink);
+            }
+        }
+    }
+}
+
+/// The container's format that a line shows.
+fn recognise_line(line: &[u8]) -> Option<Envelope> {
+    if docker::piece(line).is_some() {
+        Some(Envelope::Docker)
+    } else if cri::piece(line).is_some() {
+        Some(Envelope::Cri)
+    } else {
+        None
+    }
+}
+
+fn for_each_line(block: &[u8], mut each: impl FnMut(&[u8])) {
+    let mut rest = block;
+    while !rest.is_empty() {
+        let end = memchr(b'\n', rest).unwrap_or(rest.len());
+        each(&rest[..end]);
+        rest = &rest[(end + 1).min(rest.len())..];
+    }
+}
+
+/// Calls `each` with every line that may hold a record. The others are never looked at one by one: that is what makes logs with few
+/// captures cheap.
+fn for_each_hinted_line(block: &[u8], mut each: impl FnMut(&[u8])) {
+    for_each_hinted_line_until(block, |line, _| {
+        each(line);
+        true
+    });
+}
+
+/// The same, with each line's offset, until `each` says no.
+fn for_each_hinted_line_until(block: &[u8], mut each: impl FnMut(&[u8], usize) -> bool) {
+    let finder = memmem::Finder::new(HINT);
+    let mut at = 0;
+    while let Some(found) = finder.find(&block[at..]) {
+        let hint = at + found;
+        if !is_hint(block, hint) {
+            at = hint + HINT.len();
+            continue;
+        }
+        let start = at + memrchr(b'\n', &block[at..hint]).map_or(0, |newline| newline + 1);
+        let end = memchr(b'\n', &block[hint..]).map_or(block.len(), |newline| hint + newline);
+        // Where an earlier hint of this line was passed over, its start lies before `at`.
+        let start = if start == at { memrchr(b'\n', &block[..at]).map_or(0, |newline| newline + 1) } else { start };
+        if !each(&block[start..end], start) {
+            return;
+        }
+        at = (end + 1).min(block.len());
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Carry {
+    envelope: Envelope,
+    /// For each stream the line so far, in hex, and the bytes left out.
+    joining: Vec<(String, u64)>,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    text.as_bytes()
+        .chunks_exact(2)
+        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! What one capture record says, once it is decoded: a chunk of a capture's part, or a process's counters.
+
+use std::fmt;
+
+use crate::id::CaptureId;
+
+/// The two halves of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// What was asked.
+    Request,
+    /// What was answered.
+    Response,
+}
+
+impl Part {
+    /// Both, the request first.
+    pub const BOTH: [Part; 2] = [Part::Request, Part::Response];
+
+    /// As capture lines spell it: `req` or `res`.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Part::Request => "req",
+            Part::Response => "res",
+        }
+    }
+
+    /// As stored exchanges and their problems spell it: `request` or `response`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Request => "request",
+            Part::Response => "response",
+        }
+    }
+}
+
+/// A head or a tail as one line brings it: JSON text of a whole object, or a fragment of such a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// An object on this line (`head`, `tail`).
+    Whole(Box<str>),
+    /// A fragment to be joined in `seq` order (`headf`, `tailf`).
+    Fragment(Box<str>),
+}
+
+impl Section {
+    /// The JSON text, whole or a fragment.
+    pub fn text(&self) -> &str {
+        match self {
+            Section::Whole(text) | Section::Fragment(text) => text,
+        }
+    }
+}
+
+/// One chunk of a part: what one line says. Its `crc` was checked when it was decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// The capture.
+    pub id: CaptureId,
+    /// The part.
+    pub part: Part,
+    /// The chunk's number within its part, from 0; at most [`MAX_SEQ`].
+    pub seq: u32,
+    /// What is known when the part begins.
+    pub head: Option<Section>,
+    /// Microseconds since the part began when this piece passed.
+    pub at: Option<u64>,
+    /// A piece of the body, decoded.
+    pub piece: Option<Box<[u8]>>,
+    /// How many chunks the part has: a claim, at most [`MAX_SEQ`] + 1.
+    pub of: Option<u32>,
+    /// What is known when the part ends.
+    pub tail: Option<Section>,
+    /// The line's signature.
+    pub sig: Option<[u8; 16]>,
+}
+
+impl Chunk {
+    /// Whether both say the same when decoded: a head that a shipper spelled anew is the same head.
+    pub fn same_as(&self, other: &Chunk) -> bool {
+        self.part == other.part
+            && self.seq == other.seq
+            && self.at == other.at
+            && self.of == other.of
+            && self.piece == other.piece
+            && same_section(self.head.as_ref(), other.head.as_ref())
+            && same_section(self.tail.as_ref(), other.tail.as_ref())
+    }
+
+    /// The chunk as one line of JSON that reads back as the same chunk: what is kept of an open capture. Neither canonical nor cut to
+    /// any length.
+    pub fn to_line(&self) -> Vec<u8> {
+        let mut line = format!(r#"{{"cap1":"{}","part":"{}","seq":{}"#, self.id, self.part.tag(), self.seq);
+        let section = |line: &mut String, name: &str, section: &Option<Section>| match section {
+            Some(Section::Whole(text)) => line.push_str(&format!(r#","{name}":{text}"#)),
+            Some(Section::Fragment(text)) => line.push_str(&format!(r#","{name}f":{}"#, serde_json::Value::from(&**text))),
+            None => (),
+        };
+        section(&mut line, "head", &self.head);
+        if let Some(at) = self.at {
+            line.push_str(&format!(r#","at":{at}"#));
+        }
+        if let Some(piece) = &self.piece {
+            match std::str::from_utf8(piece) {
+                Ok(text) => line.push_str(&format!(r#","text":{}"#, serde_json::Value::from(text))),
+                Err(_) => line.push_str(&format!(r#","b64":"{}""#, crate::exchange::base64_text(piece))),
+            }
+        }
+        if let Some(of) = self.of {
+            line.push_str(&format!(r#","of":{of}"#));
+        }
+        section(&mut line, "tail", &self.tail);
+        if let Some(sig) = &self.sig {
+            let digits: String = sig.iter().map(|byte| format!("{byte:02x}")).collect();
+            line.push_str(&format!(r#","sig":"{digits}""#));
+        }
+        line.push('}');
+        line.into_bytes()
+    }
+
+    /// Reads what [`to_line`](Self::to_line) wrote.
+    pub fn from_line(line: &[u8]) -> Option<Chunk> {
+        match crate::decode::decode(line, 0) {
+            Ok((Record::Chunk(chunk), _)) => Some(chunk),
+            _ => None,
+        }
+    }
+}
+
+fn same_section(one: Option<&Section>, other: Option<&Section>) -> bool {
+    match (one, other) {
+        (Some(Section::Whole(one)), Some(Section::Whole(other))) if one != other => {
+            let value = |text: &str| serde_json::from_str::<serde_json::Value>(&crate::json::without_lone_surrogates(text));
+            matches!((value(one), value(other)), (Ok(one), Ok(other)) if same_value(&one, &other))
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// Whether two JSON values are the same: numbers by value, for a shipper may write `4.0` where `4` stood.
+fn same_value(one: &serde_json::Value, other: &serde_json::Value) -> bool {
+    use serde_json::Value::{Array, Number, Object};
+    match (one, other) {
+        (Number(one), Number(other)) => one == other || one.as_f64() == other.as_f64(),
+        (Array(one), Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same_value(one, other))
+        }
+        (Object(one), Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(key, one)| other.get(key).is_some_and(|other| same_value(one, other)))
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// Largest `seq` that is taken.
+pub const MAX_SEQ: u32 = (1 << 31) - 1;
+
+/// One decoded record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A chunk of a capture.
+    Chunk(Chunk),
+    /// A process's counters: the text of the `meta` record's head.
+    Meta(Box<str>),
+}
+
+/// Why a record is bad. The names are part of the specification: the ledger and the metrics count by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BadReason {
+    /// A record begins and no whole JSON object stands there.
+    Torn,
+    /// The record's key is `cap` with a number other than 1.
+    UnknownVersion,
+    /// The id is missing, empty, too long or holds a character that no id has.
+    BadId,
+    /// `part` is missing or none of `req`, `res`, `meta`.
+    BadPart,
+    /// `seq` is missing, not integral, negative or too large.
+    BadSeq,
+    /// `of` is not integral, below 1 or too large.
+    BadOf,
+    /// A known key has a value of another JSON type than its own, or an integer out of range.
+    BadType,
+    /// A known key stands twice, or `head` with `headf`, or `tail` with `tailf`.
+    DuplicateKey,
+    /// `text` and `b64` stand on one line.
+    TextAndB64,
+    /// `b64` is not standard base64 with padding.
+    BadB64,
+    /// `crc` is malformed or does not fit the piece.
+    BadCrc,
+    /// What encloses the record is nested deeper than a reader follows.
+    TooDeep,
+    /// The record is not UTF-8.
+    NotUtf8,
+}
+
+impl BadReason {
+    /// Every reason.
+    pub const ALL: [BadReason; 13] = [
+        BadReason::Torn,
+        BadReason::UnknownVersion,
+        BadReason::BadId,
+        BadReason::BadPart,
+        BadReason::BadSeq,
+        BadReason::BadOf,
+        BadReason::BadType,
+        BadReason::DuplicateKey,
+        BadReason::TextAndB64,
+        BadReason::BadB64,
+        BadReason::BadCrc,
+        BadReason::TooDeep,
+        BadReason::NotUtf8,
+    ];
+
+    /// The name under which the reason is counted.
+    pub fn name(self) -> &'static str {
+        match self {
+            BadReason::Torn => "torn",
+            BadReason::UnknownVersion => "unknown_version",
+            BadReason::BadId => "bad_id",
+            BadReason::BadPart => "bad_part",
+            BadReason::BadSeq => "bad_seq",
+            BadReason::BadOf => "bad_of",
+            BadReason::BadType => "bad_type",
+            BadReason::DuplicateKey => "duplicate_key",
+            BadReason::TextAndB64 => "text_and_b64",
+            BadReason::BadB64 => "bad_b64",
+            BadReason::BadCrc => "bad_crc",
+            BadReason::TooDeep => "too_deep",
+            BadReason::NotUtf8 => "not_utf8",
+        }
+    }
+}
+
+impl fmt::Display for BadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Takes what is found in lines.
+pub trait RecordSink {
+    /// A good record.
+    fn record(&mut self, record: Record);
+    /// A record that can't be used.
+    fn bad(&mut self, reason: BadReason);
+    /// What an envelope cut into pieces exceeded the longest line when joined, and was skipped: its length so far in bytes.
+    fn long_line(&mut self, bytes: u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_chunk_reads_back_the_same() {
+        for (head, tail, piece) in [
+            (Section::Whole(r#"{"a":[1]}"#.into()), Section::Fragment("\"é\n".into()), &b"text \"\x01"[..]),
+            (Section::Fragment("{\"".into()), Section::Whole("{}".into()), &[0xff, 0, 1]),
+        ] {
+            let chunk = Chunk {
+                id: CaptureId::parse(b"a:b").unwrap(),
+                part: Part::Response,
+                seq: 7,
+                head: Some(head),
+                at: Some(12),
+                piece: Some(piece.into()),
+                of: Some(9),
+                tail: Some(tail),
+                sig: Some([0xab; 16]),
+            };
+            assert_eq!(Chunk::from_line(&chunk.to_line()), Some(chunk));
+        }
+    }
+
+    #[test]
+    fn a_head_spelled_anew_is_the_same() {
+        let chunk = |head: &str| Chunk::from_line(format!(r#"{{"cap1":"a","part":"req","seq":0,"head":{head}}}"#).as_bytes()).unwrap();
+        let one = chunk(r#"{"ts":"é","n":1}"#);
+        assert!(one.same_as(&chunk(r#"{ "n":1.0, "ts":"\u00e9" }"#)));
+        assert!(!one.same_as(&chunk(r#"{"ts":"é","n":2}"#)));
+    }
+}

@@ -1,0 +1,291 @@
+//! What must not be stored: headers, query parameters and userinfo that hold secrets.
+//!
+//! Emitters redact at the source and the reader does it again with the same lists, for emitters that did not. What is secret becomes
+//! [`REDACTED`], fixed and without its length; names stay, and every other byte stays as it was.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+/// What stands in a secret's place.
+pub const REDACTED: &str = "[redacted]";
+
+/// Headers whose values are secrets, whatever their case.
+pub const DEFAULT_HEADERS: &[&str] = &[
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+    "x-api-key",
+    "x-auth-token",
+    "x-csrftoken",
+    "x-xsrf-token",
+    "x-amz-security-token",
+];
+
+/// Names of secrets in query strings, forms and JSON, whatever their case. `*` at an end stands for any characters.
+pub const DEFAULT_NAMES: &[&str] =
+    &["password", "passwd", "pwd", "secret", "*key", "*token*", "*session*", "*credit*", "*card*", "*auth*"];
+
+/// Names of secrets in query strings alone: what signed URLs carry.
+pub const DEFAULT_QUERY: &[&str] = &[
+    "AWSAccessKeyId",
+    "Signature",
+    "sig",
+    "X-Goog-Signature",
+    "X-Amz-Signature",
+    "X-Amz-Credential",
+    "X-Amz-Security-Token",
+];
+
+/// Knows what is secret. Starts with the default lists; headers and names can be added and exempted.
+#[derive(Clone, Debug)]
+pub struct Redactor {
+    headers: Vec<String>,
+    names: Vec<Pattern>,
+    query: Vec<Pattern>,
+    kept: Vec<Pattern>,
+}
+
+impl Default for Redactor {
+    fn default() -> Self {
+        Redactor {
+            headers: DEFAULT_HEADERS.iter().map(|name| (*name).to_owned()).collect(),
+            names: DEFAULT_NAMES.iter().map(|name| Pattern::new(name)).collect(),
+            query: DEFAULT_QUERY.iter().map(|name| Pattern::new(name)).collect(),
+            kept: Vec::new(),
+        }
+    }
+}
+
+impl Redactor {
+    /// Redacts nothing but userinfo until something is added.
+    pub fn empty() -> Redactor {
+        Redactor { headers: Vec::new(), names: Vec::new(), query: Vec::new(), kept: Vec::new() }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: &str) -> Redactor {
+        self.headers.push(name.to_ascii_lowercase());
+        self
+    }
+
+    /// Takes a header from the list.
+    #[must_use]
+    pub fn keep_header(mut self, name: &str) -> Redactor {
+        self.headers.retain(|listed| !listed.eq_ignore_ascii_case(name));
+        self
+    }
+
+    /// Adds a name in query strings, forms and JSON; `*` at an end stands for any characters.
+    #[must_use]
+    pub fn name(mut self, pattern: &str) -> Redactor {
+        self.names.push(Pattern::new(pattern));
+        self
+    }
+
+    /// Exempts a name, or all names of a pattern, even where another pattern lists it: `keep_name("author")`.
+    #[must_use]
+    pub fn keep_name(mut self, pattern: &str) -> Redactor {
+        self.kept.push(Pattern::new(pattern));
+        self
+    }
+
+    /// Whether a header's value is a secret.
+    pub fn is_secret_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|listed| listed.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether what stands under `name` in a form or in JSON is a secret.
+    pub fn is_secret_name(&self, name: &str) -> bool {
+        self.names.iter().any(|listed| listed.matches(name)) && !self.is_kept(name)
+    }
+
+    /// Whether a query parameter's value is a secret. `name` may be percent-encoded, as it stands in the URL.
+    pub fn is_secret_parameter(&self, name: &str) -> bool {
+        let plain = if name.contains(['%', '+']) {
+            percent_decode(name.replace('+', " ").as_bytes()).decode_utf8_lossy().into_owned().into()
+        } else {
+            Cow::Borrowed(name)
+        };
+        let plain = plain.trim();
+        self.names.iter().chain(&self.query).any(|listed| listed.matches(plain)) && !self.is_kept(plain)
+    }
+
+    fn is_kept(&self, name: &str) -> bool {
+        self.kept.iter().any(|kept| kept.matches(name))
+    }
+
+    /// A header's value as it may be stored.
+    pub fn header_value<'a>(&self, name: &str, value: Cow<'a, str>) -> Cow<'a, str> {
+        if self.is_secret_header(name) { Cow::Borrowed(REDACTED) } else { value }
+    }
+
+    /// A URL as it may be stored: without userinfo, and listed query parameters without their values.
+    ///
+    /// A parameter ends at `&`. A listed name behind a `;`, which some servers take for a separator too, counts, and its value goes on to the
+    /// next `&`.
+    pub fn url<'a>(&self, url: &'a str) -> Cow<'a, str> {
+        let mut kept: Vec<&str> = Vec::new();
+        let rest = match userinfo(url) {
+            Some((start, end)) => {
+                kept.push(&url[..start]);
+                &url[end..]
+            }
+            None => url,
+        };
+        let (query, fragment) = match rest.find('#') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let Some(start) = query.find('?') else {
+            if kept.is_empty() {
+                return Cow::Borrowed(url);
+            }
+            kept.push(rest);
+            return Cow::Owned(kept.concat());
+        };
+        let (path, parameters) = query.split_at(start + 1);
+        kept.push(path);
+        let mut changed = kept.len() > 1;
+        for (at, parameter) in parameters.split('&').enumerate() {
+            if at > 0 {
+                kept.push("&");
+            }
+            match self.secret_at(parameter) {
+                Some(value) => {
+                    kept.extend([&parameter[..value], REDACTED]);
+                    changed = true;
+                }
+                None => kept.push(parameter),
+            }
+        }
+        if !changed {
+            return Cow::Borrowed(url);
+        }
+        kept.push(fragment);
+        Cow::Owned(kept.concat())
+    }
+
+    /// Where the secret value starts in what stands between two `&`.
+    fn secret_at(&self, parameter: &str) -> Option<usize> {
+        let mut at = 0;
+        for field in parameter.split(';') {
+            if let Some((name, _)) = field.split_once('=')
+                && self.is_secret_parameter(name)
+            {
+                return Some(at + name.len() + 1);
+            }
+            at += field.len() + 1;
+        }
+        None
+    }
+}
+
+/// Where the userinfo with its `@` stands in a URL that has an authority.
+fn userinfo(url: &str) -> Option<(usize, usize)> {
+    let start = match url.find("//") {
+        Some(0) => 2,
+        Some(at) if url.as_bytes()[at - 1] == b':' && !url[..at].contains(['/', '?', '#']) => at + 2,
+        _ => return None,
+    };
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |at| start + at);
+    url[start..end].rfind('@').map(|at| (start, start + at + 1))
+}
+
+/// A name with an optional `*` at each end, kept in lowercase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pattern {
+    Is(String),
+    Starts(String),
+    Ends(String),
+    Holds(String),
+}
+
+impl Pattern {
+    fn new(pattern: &str) -> Pattern {
+        let pattern = pattern.to_ascii_lowercase();
+        match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+            (Some(rest), Some(_)) => Pattern::Holds(rest.trim_end_matches('*').to_owned()),
+            (Some(rest), None) => Pattern::Ends(rest.to_owned()),
+            (None, Some(rest)) => Pattern::Starts(rest.to_owned()),
+            (None, None) => Pattern::Is(pattern),
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        match self {
+            Pattern::Is(text) => name.eq_ignore_ascii_case(text.as_bytes()),
+            Pattern::Starts(text) => {
+                name.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()))
+            }
+            Pattern::Ends(text) => {
+                name.len().checked_sub(text.len()).is_some_and(|at| name[at..].eq_ignore_ascii_case(text.as_bytes()))
+            }
+            Pattern::Holds(text) => {
+                text.is_empty() || name.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn listed_headers_lose_their_value_whatever_their_case() {
+        let redactor = Redactor::default().header("X-Pin").keep_header("Cookie");
+        for name in ["Authorization", "SET-COOKIE", "x-api-key", "x-pin"] {
+            assert_eq!(redactor.header_value(name, "s3cret".into()), REDACTED, "{name}");
+        }
+        for name in ["cookie", "accept", "authorization2"] {
+            assert_eq!(redactor.header_value(name, "plain".into()), "plain", "{name}");
+        }
+    }
+
+    #[test]
+    fn urls_lose_userinfo_and_listed_values_and_nothing_else() {
+        let redactor = Redactor::default();
+        for (url, kept) in [
+            ("/a?password=x&b=%20c&=&b", "/a?password=[redacted]&b=%20c&=&b"),
+            ("http://u:p@h:80/@me?q=a@b#t?token=1", "http://h:80/@me?q=a@b#t?token=1"),
+            ("postgres://u:p%40@db/shop", "postgres://db/shop"),
+            ("http://a@b@h", "http://h"),
+            ("//u@h/x", "//h/x"),
+            (
+                "https://h/p?X-Amz-Signature=ab&x-amz-date=1&SIG=",
+                "https://h/p?X-Amz-Signature=[redacted]&x-amz-date=1&SIG=[redacted]",
+            ),
+            ("/?pass%77ord=x&api_key=1;2&author=me", "/?pass%77ord=[redacted]&api_key=[redacted]&author=[redacted]"),
+            ("/?a=1;access_token=x;y&b=2#f&token=z", "/?a=1;access_token=[redacted]&b=2#f&token=z"),
+            ("/x?next=http://u:p@h/", "/x?next=http://u:p@h/"),
+            ("", ""),
+            ("?", "?"),
+            ("/é?sig=é&ü=1", "/é?sig=[redacted]&ü=1"),
+        ] {
+            assert_eq!(redactor.url(url), kept, "{url}");
+        }
+    }
+
+    #[test]
+    fn names_can_be_added_and_exempted() {
+        let redactor = Redactor::default().name("iban*").keep_name("author");
+        assert_eq!(redactor.url("/?IBAN_x=1&author=me&authz=2"), "/?IBAN_x=[redacted]&author=me&authz=[redacted]");
+        assert!(redactor.is_secret_name("creditNumber") && !redactor.is_secret_name("sig"));
+        assert_eq!(Redactor::empty().url("http://u@h/?password=1"), "http://h/?password=1");
+    }
+
+    proptest! {
+        #[test]
+        fn redacting_again_changes_nothing(url in "[a-z:/?&;=@#%4é]{0,40}(token=)?[a-z&;=@/é]{0,10}") {
+            let redactor = Redactor::default();
+            let once = redactor.url(&url).into_owned();
+            prop_assert_eq!(redactor.url(&once).into_owned(), once);
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! The cut of one part into lines: the rules of [`crate::write`], one method a rule.
+//!
+//! Invariants: `line` is the start of the line that is open, never longer than the limit; `pending` is body that the open line will hold,
+//! at most one byte more than one line's window; a line goes to `out` only when something must follow it, or at the end.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::{
+    LineLimit, PartTag, Tail, WriteError,
+    json::{crc_hex, escape_within, push_number},
+};
+
+/// `}` and the newline.
+const CLOSE_BYTES: usize = 2;
+/// `,"text":"` and `"`, and `,"crc":"00000000"`.
+const PIECE_BYTES: usize = 10 + 17;
+/// `,"headf":"` or `,"tailf":"`, and `"`.
+const FRAGMENT_BYTES: usize = 11;
+/// The longest escape of one character: below this much room a line takes no piece.
+const MIN_ROOM_BYTES: usize = 6;
+
+/// Cuts one part of one capture into lines.
+///
+/// ```
+/// use reassemble_formats::write::{LineLimit, PartTag, PartWriter, Tail};
+///
+/// # fn main() -> Result<(), reassemble_formats::write::WriteError> {
+/// let mut lines = Vec::new();
+/// let mut part = PartWriter::new("c-1", PartTag::Res, r#"{"status":200}"#.to_owned(), LineLimit::DEFAULT)?;
+/// part.body(b"hello, ", &mut lines);
+/// part.body(b"world", &mut lines);
+/// assert!(lines.is_empty());
+/// part.finish(&Tail::default(), &mut lines);
+/// let line = concat!(
+///     r#"{"cap1":"c-1","part":"res","seq":0,"head":{"status":200},"text":"hello, world","crc":"ffab723a","#,
+///     r#""of":1,"tail":{"len":12,"crc":"ffab723a"}}"#,
+///     "\n"
+/// );
+/// assert_eq!(String::from_utf8_lossy(&lines), line);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct PartWriter {
+    /// `{"cap1":"ID","part":"PART","seq":`, the start of every line.
+    prefix: Vec<u8>,
+    /// The open line so far; empty until the head is written.
+    line: Vec<u8>,
+    seq: u64,
+    limit: usize,
+    head: Option<String>,
+    /// Once true, the rest of the body is base64.
+    base64: bool,
+    pending: Vec<u8>,
+    len: u64,
+    crc: crc32fast::Hasher,
+}
+
+impl PartWriter {
+    /// Begins a part. `head` is the text of a JSON object as [`super::RequestHead::to_json`] and its like give it: canonical, without a newline.
+    ///
+    /// # Errors
+    /// [`WriteError::Id`] where `id` is no capture id.
+    pub fn new(id: &str, part: PartTag, head: String, limit: LineLimit) -> Result<PartWriter, WriteError> {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+        if id.is_empty() || id.len() > 64 || !id.bytes().all(good) {
+            return Err(WriteError::Id { id: id.chars().take(64).collect() });
+        }
+        let prefix =
+            [br#"{"cap1":""#, id.as_bytes(), br#"","part":""#, part.as_str().as_bytes(), br#"","seq":"#].concat();
+        Ok(PartWriter {
+            prefix,
+            line: Vec::new(),
+            seq: 0,
+            limit: limit.bytes(),
+            head: Some(head),
+            base64: false,
+            pending: Vec::new(),
+            len: 0,
+            crc: crc32fast::Hasher::new(),
+        })
+    }
+
+    /// Takes the next bytes of the body, any number of them, and appends to `out` each line that they complete.
+    ///
+    /// `out` grows by about as much as came in (4/3 of it for base64, and the lines' keys); who bounds memory bounds `bytes`.
+    pub fn body(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.begin(out);
+        self.len += bytes.len() as u64;
+        self.crc.update(bytes);
+        let mut bytes = bytes;
+        loop {
+            let Some(window) = self.window() else {
+                self.end_line(out);
+                continue;
+            };
+            // One byte more than the window shows that the body goes on behind it.
+            let take = (window + 1).saturating_sub(self.pending.len()).min(bytes.len());
+            if self.pending.len() + take <= window {
+                self.pending.extend_from_slice(bytes);
+                return;
+            }
+            if self.pending.is_empty() {
+                let used = self.put_piece(&bytes[..window], true);
+                bytes = &bytes[used..];
+            } else {
+                self.pending.extend_from_slice(&bytes[..take]);
+                let mut pending = std::mem::take(&mut self.pending);
+                let used = self.put_piece(&pending[..window], true);
+                let left = pending.len() - used;
+                if left <= take {
+                    // All that is left came in with this call: read it from there, without copies.
+                    bytes = &bytes[take - left..];
+                    pending.clear();
+                } else {
+                    bytes = &bytes[take..];
+                    pending.drain(..used);
+                }
+                self.pending = pending;
+            }
+            self.end_line(out);
+        }
+    }
+
+    /// Ends the part: appends what is left, with `of` and the tail. Returns how many lines the part has.
+    pub fn finish(mut self, tail: &Tail<'_>, out: &mut Vec<u8>) -> u64 {
+        self.finish_body(out);
+        let text = tail.to_json(self.len, self.crc.clone().finalize());
+        if !self.put_end(Some(&text), out) {
+            self.end_line(out);
+            if !self.put_end(Some(&text), out) {
+                self.put_tail_fragments(&text, out);
+            }
+        }
+        self.seq + 1
+    }
+
+    /// How much memory the writer holds for body bytes that no line has taken yet.
+    pub fn held_bytes(&self) -> usize {
+        self.pending.capacity()
+    }
+
+    /// How many bytes of the body have come so far.
+    pub fn body_len(&self) -> u64 {
+        self.len
+    }
+
+    /// Rule 2: opens the first line with the head, or writes its fragments up to the last.
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        let Some(head) = self.head.take() else { return };
+        self.open_line();
+        if self.line.len() + br#","head":"#.len() + head.len() + CLOSE_BYTES <= self.limit {
+            self.line.extend_from_slice(br#","head":"#);
+            self.line.extend_from_slice(head.as_bytes());
+            return;
+        }
+        let mut rest = head.as_str();
+        loop {
+            let room = self.limit - self.line.len() - FRAGMENT_BYTES - CLOSE_BYTES;
+            self.line.extend_from_slice(br#","headf":""#);
+            let used = escape_within(rest, room, &mut self.line);
+            self.line.push(b'"');
+            rest = &rest[used..];
+            if rest.is_empty() {
+                return;
+            }
+            self.end_line(out);
+        }
+    }
+
+    /// Rules 3 and 4: how many bytes the next piece may be chosen from; `None` where the open line takes no piece.
+    fn window(&self) -> Option<usize> {
+        let room = self.room();
+        let window = if self.base64 { base64_piece_bytes(room) } else { room };
+        (room >= MIN_ROOM_BYTES).then_some(window)
+    }
+
+    fn room(&self) -> usize {
+        self.limit.saturating_sub(self.line.len() + PIECE_BYTES + CLOSE_BYTES)
+    }
+
+    /// Rules 5 to 7: writes a piece from the start of `window` onto the open line; returns how many bytes it took.
+    fn put_piece(&mut self, window: &[u8], body_goes_on: bool) -> usize {
+        let used = self.put_text(window, body_goes_on).unwrap_or_else(|| self.put_base64(window));
+        let crc = crc32fast::hash(&window[..used]);
+        self.line.extend_from_slice(br#"","crc":""#);
+        self.line.extend_from_slice(&crc_hex(crc));
+        self.line.push(b'"');
+        used
+    }
+
+    fn put_text(&mut self, window: &[u8], body_goes_on: bool) -> Option<usize> {
+        if self.base64 {
+            return None;
+        }
+        let text = match std::str::from_utf8(window) {
+            Ok(text) => text,
+            Err(fault) if body_goes_on && fault.error_len().is_none() => {
+                std::str::from_utf8(&window[..fault.valid_up_to()]).ok()?
+            }
+            Err(_) => return None,
+        };
+        let room = self.room();
+        let before = self.line.len();
+        self.line.extend_from_slice(br#","text":""#);
+        let start = self.line.len();
+        let used = escape_within(text, room, &mut self.line);
+        if self.line.len() - start <= used.div_ceil(3) * 4 {
+            return Some(used);
+        }
+        self.line.truncate(before);
+        None
+    }
+
+    fn put_base64(&mut self, window: &[u8]) -> usize {
+        self.base64 = true;
+        let used = window.len().min(base64_piece_bytes(self.room()));
+        self.line.extend_from_slice(br#","b64":""#);
+        let start = self.line.len();
+        self.line.resize(start + used.div_ceil(3) * 4, 0);
+        // The buffer has exactly the length of the encoded piece, so encoding can't fail.
+        let written = STANDARD.encode_slice(&window[..used], &mut self.line[start..]).unwrap_or(0);
+        self.line.truncate(start + written);
+        used
+    }
+
+    /// Rule 8: what is left of the body, up to its last piece, whose line stays open.
+    fn finish_body(&mut self, out: &mut Vec<u8>) {
+        self.begin(out);
+        let pending = std::mem::take(&mut self.pending);
+        let mut rest = pending.as_slice();
+        while !rest.is_empty() {
+            let Some(window) = self.window() else {
+                self.end_line(out);
+                continue;
+            };
+            let window = window.min(rest.len());
+            let used = self.put_piece(&rest[..window], window < rest.len());
+            rest = &rest[used..];
+            if !rest.is_empty() {
+                self.end_line(out);
+            }
+        }
+    }
+
+    /// Rule 9: `of` and the tail onto the open line, which ends the part; false where they do not fit.
+    fn put_end(&mut self, tail: Option<&str>, out: &mut Vec<u8>) -> bool {
+        let before = self.line.len();
+        self.put_of();
+        if let Some(tail) = tail {
+            self.line.extend_from_slice(br#","tail":"#);
+            self.line.extend_from_slice(tail.as_bytes());
+        }
+        if self.line.len() + CLOSE_BYTES > self.limit {
+            self.line.truncate(before);
+            return false;
+        }
+        self.close_line(out);
+        true
+    }
+
+    /// Rule 10.
+    fn put_tail_fragments(&mut self, tail: &str, out: &mut Vec<u8>) {
+        let mut rest = tail;
+        loop {
+            let before = self.line.len();
+            self.put_of();
+            let room = self.limit - self.line.len() - FRAGMENT_BYTES - CLOSE_BYTES;
+            let mut fragment = Vec::with_capacity(room);
+            let used = escape_within(rest, room, &mut fragment);
+            rest = &rest[used..];
+            if !rest.is_empty() {
+                self.line.truncate(before);
+            }
+            self.line.extend_from_slice(br#","tailf":""#);
+            self.line.extend_from_slice(&fragment);
+            self.line.push(b'"');
+            if rest.is_empty() {
+                self.close_line(out);
+                return;
+            }
+            self.end_line(out);
+        }
+    }
+
+    fn put_of(&mut self) {
+        self.line.extend_from_slice(br#","of":"#);
+        push_number(self.seq + 1, &mut self.line);
+    }
+
+    fn open_line(&mut self) {
+        self.line.clear();
+        self.line.extend_from_slice(&self.prefix);
+        push_number(self.seq, &mut self.line);
+    }
+
+    /// The one place where a line is completed and given out.
+    fn close_line(&mut self, out: &mut Vec<u8>) {
+        self.line.extend_from_slice(b"}\n");
+        debug_assert!(self.line.len() <= self.limit, "a line of {} bytes", self.line.len());
+        out.extend_from_slice(&self.line);
+    }
+
+    fn end_line(&mut self, out: &mut Vec<u8>) {
+        self.close_line(out);
+        self.seq += 1;
+        self.open_line();
+    }
+}
+
+/// How many bytes of a body fill `room` as base64.
+fn base64_piece_bytes(room: usize) -> usize {
+    (room + 1) / 4 * 3
+}
+
+/// Writes a `meta` record (rule 13): `head` is [`super::MetaHead::to_json`]'s text.
+///
+/// # Errors
+/// [`WriteError::Id`] where `id` is no capture id.
+pub fn write_meta(id: &str, head: String, limit: LineLimit, out: &mut Vec<u8>) -> Result<(), WriteError> {
+    let mut part = PartWriter::new(id, PartTag::Meta, head, limit)?;
+    part.begin(out);
+    if !part.put_end(None, out) {
+        part.end_line(out);
+        part.put_end(None, out);
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! What is remembered of a closed capture, so that its late chunks are known: repeats open nothing, new ones open a supplement.
+
+use reassemble_formats::{CaptureId, Part};
+use serde::{Deserialize, Serialize};
+
+/// Knows the captures that were closed before.
+pub trait ClosedCaptures {
+    /// What is remembered of a capture; nothing where it was never closed (or that is forgotten).
+    fn lookup(&self, id: &CaptureId) -> Option<Closed>;
+}
+
+/// Knows of no closed capture.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoneClosed;
+
+impl ClosedCaptures for NoneClosed {
+    fn lookup(&self, _: &CaptureId) -> Option<Closed> {
+        None
+    }
+}
+
+/// A closed capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It was stored complete: every later chunk is a repeat.
+    Complete,
+    /// It was stored incomplete, with these chunks.
+    Incomplete(SeenChunks),
+}
+
+impl Closed {
+    /// Whether a chunk is among those stored.
+    pub fn holds(&self, part: Part, seq: u32) -> bool {
+        match self {
+            Closed::Complete => true,
+            Closed::Incomplete(seen) => seen.ranges(part).iter().any(|(first, last)| (*first..=*last).contains(&seq)),
+        }
+    }
+
+    /// As bytes for a database. Empty for a complete capture, as nearly all are.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Closed::Complete => Vec::new(),
+            Closed::Incomplete(seen) => serde_json::to_vec(seen).unwrap_or_default(),
+        }
+    }
+
+    /// Reads [`to_bytes`](Self::to_bytes). What cannot be read counts as complete: a late chunk is then dropped and counted as a repeat
+    /// rather than stored twice.
+    pub fn from_bytes(bytes: &[u8]) -> Closed {
+        serde_json::from_slice(bytes).map_or(Closed::Complete, Closed::Incomplete)
+    }
+}
+
+/// The chunks that an incomplete exchange holds, as ranges of `seq` (first and last).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenChunks {
+    req: Vec<(u32, u32)>,
+    res: Vec<(u32, u32)>,
+}
+
+impl SeenChunks {
+    /// The ranges of one part, ascending.
+    pub fn ranges(&self, part: Part) -> &[(u32, u32)] {
+        match part {
+            Part::Request => &self.req,
+            Part::Response => &self.res,
+        }
+    }
+
+    /// Adds chunks to a part.
+    pub(crate) fn add(&mut self, part: Part, seqs: impl Iterator<Item = u32>) {
+        let ranges = match part {
+            Part::Request => &mut self.req,
+            Part::Response => &mut self.res,
+        };
+        ranges.extend(seqs.map(|seq| (seq, seq)));
+        ranges.sort_unstable();
+        let mut joined: Vec<(u32, u32)> = Vec::new();
+        for (first, last) in ranges.drain(..) {
+            match joined.last_mut() {
+                Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
+                _ => joined.push((first, last)),
+            }
+        }
+        *ranges = joined;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seen_chunks_are_ranges_that_read_back() {
+        let mut seen = SeenChunks::default();
+        seen.add(Part::Request, [5, 0, 1].into_iter());
+        seen.add(Part::Request, [2, 7, 6].into_iter());
+        assert_eq!(seen.ranges(Part::Request), [(0, 2), (5, 7)]);
+        let closed = Closed::from_bytes(&Closed::Incomplete(seen).to_bytes());
+        assert!(closed.holds(Part::Request, 6) && !closed.holds(Part::Request, 3) && !closed.holds(Part::Response, 0));
+        assert_eq!(Closed::from_bytes(&Closed::Complete.to_bytes()), Closed::Complete);
+    }
+}
