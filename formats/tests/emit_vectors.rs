@@ -1,5 +1,7 @@
 //! Runs `spec/vectors/emit`: inputs to exact lines, whatever sizes the body arrives in; and says the same of any body at all.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{borrow::Cow, collections::BTreeMap, fs, path::PathBuf};
 
 use base64::{Engine, engine::general_purpose::STANDARD};

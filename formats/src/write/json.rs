@@ -10,17 +10,27 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 /// What JSON text is written to: a `String`, or the bytes of a line.
 pub(super) trait TextOut {
     fn put(&mut self, text: &str);
+    /// Takes bytes that are all ASCII.
+    fn put_ascii(&mut self, bytes: &[u8]);
 }
 
 impl TextOut for String {
     fn put(&mut self, text: &str) {
         self.push_str(text);
     }
+
+    fn put_ascii(&mut self, bytes: &[u8]) {
+        self.extend(bytes.iter().copied().map(char::from));
+    }
 }
 
 impl TextOut for Vec<u8> {
     fn put(&mut self, text: &str) {
         self.extend_from_slice(text.as_bytes());
+    }
+
+    fn put_ascii(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
     }
 }
 
@@ -54,6 +64,15 @@ pub(super) fn escape_within(text: &str, room: usize, out: &mut impl TextOut) -> 
     let mut room = room;
     let mut at = 0;
     loop {
+        // JSON within JSON has an escape every few bytes: eight bytes at once are far cheaper than each run and escape by itself.
+        while room >= ESCAPED_WORD_BYTES
+            && let Some(word) = bytes.get(at..at + 8)
+            && let Some((escaped, len)) = escape_word(word)
+        {
+            out.put_ascii(&escaped[..len]);
+            room -= len;
+            at += 8;
+        }
         let run = plain_run(&bytes[at..]);
         if run > room {
             let end = text.floor_char_boundary(at + room);
@@ -74,17 +93,51 @@ pub(super) fn escape_within(text: &str, room: usize, out: &mut impl TextOut) -> 
     }
 }
 
-/// How many bytes at the start of `bytes` need no escape. Eight at a time: the lowest flagged byte of a word is exact.
+/// The longest that [`escape_word`] makes of eight bytes.
+const ESCAPED_WORD_BYTES: usize = 8 * 2;
+
+/// Of each ASCII byte whether it has a two-byte escape (1 or 0), and the last byte of what is written for it; 2 for what takes six.
+static SHORT: [(u8, u8); 128] = {
+    let mut all = [(0, 0); 128];
+    let mut at = 0;
+    while at < all.len() {
+        let escape = ESCAPES[at].as_bytes();
+        all[at] = match escape.len() {
+            0 => (0, at as u8),
+            2 => (1, escape[1]),
+            _ => (2, 0),
+        };
+        at += 1;
+    }
+    all
+};
+
+/// Eight ASCII bytes escaped, where one at least needs it and none takes six bytes; `None` for any others. Without a branch on each byte: where quotes
+/// fall can't be predicted.
+fn escape_word(word: &[u8]) -> Option<([u8; ESCAPED_WORD_BYTES], usize)> {
+    let packed = pack(word);
+    if packed & HIGHS != 0 || marks(packed) == 0 {
+        return None;
+    }
+    let (mut escaped, mut len, mut kinds) = ([0; ESCAPED_WORD_BYTES], 0, 0);
+    for &byte in word {
+        let (kind, last) = SHORT[usize::from(byte & 0x7f)];
+        kinds |= kind;
+        // The backslash gives way to the byte itself where there is no escape.
+        escaped[len % ESCAPED_WORD_BYTES] = b'\\';
+        len += usize::from(kind & 1);
+        escaped[len % ESCAPED_WORD_BYTES] = last;
+        len += 1;
+    }
+    (kinds < 2).then_some((escaped, len))
+}
+
+/// How many bytes at the start of `bytes` need no escape.
 fn plain_run(bytes: &[u8]) -> usize {
     let mut words = bytes.chunks_exact(8);
     let mut at = 0;
     for word in &mut words {
-        let word = u64::from_le_bytes([word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7]]);
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let quote = word ^ (ONES * u64::from(b'"'));
-        let backslash = word ^ (ONES * u64::from(b'\\'));
-        let marked = control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash);
-        let marked = marked & HIGHS;
+        let marked = marks(pack(word));
         if marked != 0 {
             return at + (marked.trailing_zeros() / 8) as usize;
         }
@@ -92,6 +145,20 @@ fn plain_run(bytes: &[u8]) -> usize {
     }
     let rest = words.remainder();
     at + rest.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\').unwrap_or(rest.len())
+}
+
+/// Eight bytes as a number, the first the lowest.
+fn pack(word: &[u8]) -> u64 {
+    u64::from_le_bytes([word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7]])
+}
+
+/// The highest bit of each byte that needs an escape; exact up to the lowest one, above which more may be set.
+fn marks(word: u64) -> u64 {
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = word ^ (ONES * u64::from(b'"'));
+    let backslash = word ^ (ONES * u64::from(b'\\'));
+    let marked = control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash);
+    marked & HIGHS
 }
 
 fn hex_digit(nibble: u8) -> u8 {
@@ -208,6 +275,19 @@ mod tests {
         fn any_string_comes_back(text in any::<String>()) {
             let quoted = format!("\"{}\"", escaped(&text));
             prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
+        }
+
+        #[test]
+        fn dense_escapes_come_back_and_fill_their_room(text in "[a-c\"\\\\\n\u{1}é]{0,80}", room in 0usize..120) {
+            let quoted = format!("\"{}\"", escaped(&text));
+            prop_assert_eq!(&serde_json::from_str::<String>(&quoted).unwrap(), &text);
+            let mut out = Vec::new();
+            let used = escape_within(&text, room, &mut out);
+            prop_assert_eq!(String::from_utf8(out.clone()).unwrap(), escaped(&text[..used]));
+            prop_assert!(out.len() <= room);
+            if let Some(next) = text[used..].chars().next() {
+                prop_assert!(out.len() + escaped(&next.to_string()).len() > room);
+            }
         }
 
         #[test]

@@ -1,0 +1,308 @@
+//! How an emitter is set up: by calls, by the environment, or both.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use reassemble_formats::{redact::Redactor, write::LineLimit};
+use thiserror::Error;
+
+use crate::{
+    emitter::{Emitter, Settings, draw_instance},
+    environment,
+    filter::Filter,
+    sink::Sink,
+};
+
+/// Bodies are captured up to 1 MiB: up to there the reader stores them inside their exchange, and few API bodies are larger.
+const DEFAULT_BODY_LIMIT: u64 = 1 << 20;
+/// The queue holds up to 32 MiB: a second of what a busy service says, at the speed of a slow output.
+const DEFAULT_QUEUE_LIMIT: usize = 32 << 20;
+/// Counters are told at most so often.
+const META_EVERY: Duration = Duration::from_secs(60);
+
+/// Why an emitter can't be built.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// The output can't be opened.
+    #[error("capture output {output} can't be opened")]
+    Output {
+        /// Where lines were to go.
+        output: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// An environment variable's value is none that it can have.
+    #[error("{name}={value:?} is not {expected}")]
+    Environment {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it can be.
+        expected: &'static str,
+    },
+    /// The line limit is out of bounds.
+    #[error(transparent)]
+    LineLimit(#[from] reassemble_formats::write::WriteError),
+    /// The sample rate is no share.
+    #[error("sample rate {rate} is not within 0 to 1")]
+    SampleRate {
+        /// The rate as given.
+        rate: f64,
+    },
+    /// The system has no randomness to give.
+    #[error("the system's random source gives nothing")]
+    Random,
+    /// The writer's thread can't be started.
+    #[error("the writer's thread can't be started")]
+    Thread {
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Where lines go.
+#[non_exhaustive]
+pub enum Output {
+    /// Nowhere: nothing is captured, and no thread runs.
+    Off,
+    /// Standard output, on a descriptor of the emitter's own: no lock or buffer of Rust's is shared.
+    Stdout,
+    /// Standard error, likewise.
+    Stderr,
+    /// A file, appended to; created with mode 0600. [`Emitter::reopen`] follows a rotation.
+    Path(PathBuf),
+    /// An open file, pipe or socket: `File::from(owned_fd)`.
+    File(File),
+    /// Anything else that takes bytes; it gets each line in one call.
+    Writer(Box<dyn Write + Send>),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Output::Off => f.write_str("Off"),
+            Output::Stdout => f.write_str("Stdout"),
+            Output::Stderr => f.write_str("Stderr"),
+            Output::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Output::File(file) => f.debug_tuple("File").field(file).finish(),
+            Output::Writer(_) => f.write_str("Writer"),
+        }
+    }
+}
+
+/// What a capture is sampled by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SampleBy {
+    /// The trace's id, where there is one: all services decide alike, so that a trace is captured as a whole or not at all.
+    #[default]
+    Trace,
+    /// The capture's id: for the edge, where clients choose their traceparent and could thereby choose what is captured.
+    Id,
+}
+
+/// Sets an [`Emitter`] up. Later calls win over earlier ones; lists grow.
+#[derive(Debug)]
+pub struct Builder {
+    service: Option<String>,
+    output: Output,
+    line_limit: usize,
+    body_limit: u64,
+    queue_limit: usize,
+    rate: f64,
+    sample_by: SampleBy,
+    paths: Filter,
+    body_types: Filter,
+    redactor: Redactor,
+    meta_every: Duration,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Builder {
+        Builder {
+            service: None,
+            output: Output::Stdout,
+            line_limit: LineLimit::DEFAULT.bytes(),
+            body_limit: DEFAULT_BODY_LIMIT,
+            queue_limit: DEFAULT_QUEUE_LIMIT,
+            rate: 1.0,
+            sample_by: SampleBy::Trace,
+            paths: Filter::default(),
+            body_types: Filter::default(),
+            redactor: Redactor::default(),
+            meta_every: META_EVERY,
+        }
+    }
+
+    /// The service's name; without it the program's.
+    #[must_use]
+    pub fn service(mut self, name: impl Into<String>) -> Builder {
+        self.service = Some(name.into());
+        self
+    }
+
+    /// Where lines go; standard output unless set.
+    #[must_use]
+    pub fn output(mut self, output: Output) -> Builder {
+        self.output = output;
+        self
+    }
+
+    /// The longest line in bytes, 512 to 262,144; 4,096 unless set, up to which a write to a pipe is one piece.
+    #[must_use]
+    pub fn line_limit(mut self, bytes: usize) -> Builder {
+        self.line_limit = bytes;
+        self
+    }
+
+    /// How many bytes of each body are captured; 1 MiB unless set. What is longer is marked as truncated, with its full length.
+    #[must_use]
+    pub fn body_limit(mut self, bytes: u64) -> Builder {
+        self.body_limit = bytes;
+        self
+    }
+
+    /// How many bytes may wait to be written; 32 MiB unless set. Beyond, captures are dropped and counted.
+    #[must_use]
+    pub fn queue_limit(mut self, bytes: usize) -> Builder {
+        self.queue_limit = bytes;
+        self
+    }
+
+    /// The share of captures that are taken, 0 to 1; all unless set.
+    #[must_use]
+    pub fn sample_rate(mut self, rate: f64) -> Builder {
+        self.rate = rate;
+        self
+    }
+
+    /// What captures are sampled by; the trace unless set.
+    #[must_use]
+    pub fn sample_by(mut self, key: SampleBy) -> Builder {
+        self.sample_by = key;
+        self
+    }
+
+    /// Captures this HTTP path, or with a `*` at its end all that begin so; others, unless added too, are not captured.
+    #[must_use]
+    pub fn only_path(mut self, pattern: &str) -> Builder {
+        self.paths.only(pattern);
+        self
+    }
+
+    /// Does not capture this HTTP path, or with a `*` at its end any that begins so: `/health`, `/assets/*`.
+    #[must_use]
+    pub fn skip_path(mut self, pattern: &str) -> Builder {
+        self.paths.skip(pattern);
+        self
+    }
+
+    /// Captures bodies of this content type, or with a `*` at its end of all that begin so; of others, unless added too, only heads.
+    #[must_use]
+    pub fn only_body_type(mut self, pattern: &str) -> Builder {
+        self.body_types.only(pattern);
+        self
+    }
+
+    /// Captures no bodies of this content type, or with a `*` at its end of any that begins so: `video/*`.
+    #[must_use]
+    pub fn skip_body_type(mut self, pattern: &str) -> Builder {
+        self.body_types.skip(pattern);
+        self
+    }
+
+    /// Changes what is redacted: `.redact(|redactor| redactor.header("x-pin").keep_name("author"))`.
+    #[must_use]
+    pub fn redact(mut self, change: impl FnOnce(Redactor) -> Redactor) -> Builder {
+        self.redactor = change(self.redactor);
+        self
+    }
+
+    /// How often counters are told at most, while there is something to tell; a minute unless set.
+    #[must_use]
+    pub fn meta_every(mut self, time: Duration) -> Builder {
+        self.meta_every = time;
+        self
+    }
+
+    /// Takes what the environment sets: see the table in the crate's README.
+    ///
+    /// # Errors
+    /// [`BuildError::Environment`] where a variable's value is none that it can have.
+    pub fn env(self) -> Result<Builder, BuildError> {
+        environment::apply(self, |name| std::env::var(name).ok())
+    }
+
+    pub(crate) fn has_service(&self) -> bool {
+        self.service.is_some()
+    }
+
+    /// Opens the output and starts the writer's thread.
+    ///
+    /// # Errors
+    /// [`BuildError`] where a limit or rate is out of bounds, the output can't be opened, or no thread can be started.
+    pub fn build(self) -> Result<Emitter, BuildError> {
+        let line_limit = LineLimit::new(self.line_limit)?;
+        if !(0.0..=1.0).contains(&self.rate) {
+            return Err(BuildError::SampleRate { rate: self.rate });
+        }
+        let name = format!("{:?}", self.output);
+        let opened = match self.output {
+            Output::Off => return Ok(Emitter::disabled()),
+            Output::Stdout => own(io::stdout()),
+            Output::Stderr => own(io::stderr()),
+            Output::Path(path) => Sink::path(path),
+            Output::File(file) => Ok(Sink::file(file)),
+            Output::Writer(writer) => Ok(Sink::writer(writer)),
+        };
+        let sink = opened.map_err(|source| BuildError::Output { output: name, source })?;
+        let settings = Settings {
+            service: self.service.unwrap_or_else(environment::program_name),
+            host: environment::host_name(),
+            inst: draw_instance().ok_or(BuildError::Random)?,
+            line_limit,
+            body_limit: self.body_limit,
+            rate: self.rate,
+            sample_by: self.sample_by,
+            paths: self.paths,
+            body_types: self.body_types,
+            redactor: self.redactor,
+            meta_every: self.meta_every,
+        };
+        Emitter::start(settings, self.queue_limit, sink)
+    }
+}
+
+/// A descriptor of the emitter's own for a standard stream.
+#[cfg(unix)]
+fn own(stream: impl std::os::fd::AsFd) -> io::Result<Sink> {
+    Ok(Sink::file(File::from(stream.as_fd().try_clone_to_owned()?)))
+}
+
+#[cfg(not(unix))]
+fn own(stream: impl Write + Send + 'static) -> io::Result<Sink> {
+    Ok(Sink::writer(Box::new(stream)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_bounds_are_refused() {
+        let built = |builder: Builder| builder.output(Output::Writer(Box::new(io::sink()))).build();
+        assert!(built(Emitter::builder()).is_ok());
+        assert!(matches!(built(Emitter::builder().line_limit(511)), Err(BuildError::LineLimit(_))));
+        assert!(matches!(built(Emitter::builder().sample_rate(1.5)), Err(BuildError::SampleRate { .. })));
+        assert!(matches!(built(Emitter::builder().sample_rate(f64::NAN)), Err(BuildError::SampleRate { .. })));
+        let fault = Emitter::builder().output(Output::Path("/no/such/folder/x".into())).build().unwrap_err();
+        assert_eq!(fault.to_string(), "capture output Path(\"/no/such/folder/x\") can't be opened");
+    }
+}

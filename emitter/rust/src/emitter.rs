@@ -1,0 +1,293 @@
+//! The emitter: what all captures of a process share, and the handle that ends it.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{self, Receiver},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use reassemble_formats::{
+    redact::Redactor,
+    write::{LineLimit, Why},
+};
+
+use crate::{
+    capture::Begin,
+    config::{BuildError, Builder, SampleBy},
+    filter::Filter,
+    half::{CLOSING_BYTES, Live},
+    identity::{CaptureId, TraceParent, fill_random, is_sampled, now_us, push_hex},
+    message::{Message, RequestStart},
+    queue::Queue,
+    sink::Sink,
+    writer,
+};
+
+/// How long dropping the last handle waits for the output.
+const DROP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What was set when the emitter was built.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) service: String,
+    pub(crate) host: String,
+    pub(crate) inst: String,
+    pub(crate) line_limit: LineLimit,
+    pub(crate) body_limit: u64,
+    pub(crate) rate: f64,
+    pub(crate) sample_by: SampleBy,
+    #[cfg_attr(not(feature = "_http"), expect(dead_code, reason = "only HTTP has paths"))]
+    pub(crate) paths: Filter,
+    #[cfg_attr(not(feature = "_http"), expect(dead_code, reason = "only HTTP has content types"))]
+    pub(crate) body_types: Filter,
+    pub(crate) redactor: Redactor,
+    pub(crate) meta_every: Duration,
+}
+
+/// What happened to this process's captures since the emitter was built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Captures admitted.
+    pub begun: u64,
+    /// Captures of which every line was written.
+    pub finished: u64,
+    /// Captures dropped whole, for the queue was full or the output is gone.
+    pub dropped: u64,
+    /// Captures that sampling left out.
+    pub sampled_out: u64,
+    /// Lines that the output did not take.
+    pub lost_lines: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) finished: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) sampled_out: AtomicU64,
+    pub(crate) lost_lines: AtomicU64,
+}
+
+/// What requests' threads and the writer share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) queue: Queue,
+    pub(crate) counters: Counters,
+    /// Nobody reads the output any more, so that nothing need be captured.
+    pub(crate) output_gone: AtomicBool,
+    /// The process that the writer runs in; a forked child has none.
+    pid: u32,
+}
+
+/// Ends the writer with the last handle.
+#[derive(Debug)]
+struct Guard {
+    shared: Arc<Shared>,
+    done: Mutex<Receiver<()>>,
+}
+
+impl Guard {
+    fn shut_down(&self, patience: Duration) -> bool {
+        self.shared.queue.close();
+        if std::process::id() != self.shared.pid {
+            return false;
+        }
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        // The writer sends nothing: it hangs up when it has written its last line.
+        !matches!(done.recv_timeout(patience), Err(mpsc::RecvTimeoutError::Timeout))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.shut_down(DROP_PATIENCE);
+    }
+}
+
+/// Takes captures and hands them to a writer thread of its own. Clones are handles to the same emitter.
+///
+/// Dropping the last handle (layers and middlewares hold one each) writes what is queued, closes what is open with the error `shutdown`, and waits for
+/// the output for two seconds at most. A program that ends by `std::process::exit` calls [`Emitter::shutdown`] first.
+#[derive(Clone, Debug)]
+pub struct Emitter {
+    guard: Option<Arc<Guard>>,
+}
+
+impl Emitter {
+    /// Sets an emitter up.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// An emitter that is set up by the environment alone: see [`Builder::env`].
+    ///
+    /// # Errors
+    /// As [`Builder::env`] and [`Builder::build`].
+    pub fn from_env() -> Result<Emitter, BuildError> {
+        Emitter::builder().env()?.build()
+    }
+
+    /// An emitter that captures nothing and runs no thread.
+    pub fn disabled() -> Emitter {
+        Emitter { guard: None }
+    }
+
+    pub(crate) fn start(settings: Settings, queue_limit: usize, sink: Sink) -> Result<Emitter, BuildError> {
+        let shared = Arc::new(Shared {
+            settings,
+            queue: Queue::new(queue_limit),
+            counters: Counters::default(),
+            output_gone: AtomicBool::new(false),
+            pid: std::process::id(),
+        });
+        let (hold, done) = mpsc::channel();
+        let writer = writer::Writer::new(Arc::clone(&shared), sink);
+        thread::Builder::new()
+            .name("capture-writer".into())
+            .spawn(move || {
+                writer.run();
+                drop(hold);
+            })
+            .map_err(|source| BuildError::Thread { source })?;
+        Ok(Emitter { guard: Some(Arc::new(Guard { shared, done: Mutex::new(done) })) })
+    }
+
+    /// Begins a capture of anything that no layer sees: `proto` is the protocol (`postgres`, `kafka`, …), `method` the operation, `url` the target.
+    ///
+    /// ```
+    /// # let emitter = reassemble_emitter::Emitter::disabled();
+    /// let mut query = emitter.begin("postgres", "query", "postgres://db/shop").start();
+    /// query.request_body("select name from items");
+    /// query.respond("00000");
+    /// query.response_body(r#"[["tea"],["cup"]]"#);
+    /// query.finish();
+    /// ```
+    pub fn begin(
+        &self,
+        proto: &'static str,
+        method: impl Into<std::borrow::Cow<'static, str>>,
+        url: impl Into<String>,
+    ) -> Begin<'_> {
+        Begin::new(self, proto.into(), method.into(), url.into())
+    }
+
+    /// Waits until all that was captured so far is written, at most `patience`; false where that was not enough.
+    pub fn flush(&self, patience: Duration) -> bool {
+        let Some(guard) = &self.guard else { return true };
+        if guard.shared.queue.is_closed() {
+            return guard.shut_down(patience);
+        }
+        let (done, wait) = mpsc::sync_channel(1);
+        guard.shared.queue.push_reserved(Message::Flush(done));
+        guard.shared.queue.wake();
+        wait.recv_timeout(patience).is_ok()
+    }
+
+    /// Opens an [`crate::Output::Path`] again, after the file there was renamed away; any other output goes on.
+    pub fn reopen(&self) {
+        if let Some(guard) = &self.guard {
+            guard.shared.queue.push_reserved(Message::Reopen);
+            guard.shared.queue.wake();
+        }
+    }
+
+    /// Ends the emitter, whatever handles there are: nothing new is captured, and what is open ends with the error `shutdown`. Waits for the output
+    /// at most `patience`; false where that was not enough. What is not written by then still is, if the process goes on.
+    pub fn shutdown(&self, patience: Duration) -> bool {
+        self.guard.as_ref().is_none_or(|guard| guard.shut_down(patience))
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> Counts {
+        self.guard.as_ref().map_or_else(Counts::default, |guard| guard.shared.counts())
+    }
+
+    pub(crate) fn shared(&self) -> Option<&Arc<Shared>> {
+        self.guard.as_ref().map(|guard| &guard.shared)
+    }
+}
+
+/// Randomness for one capture: ten bytes for its id, 24 for a trace and a span, from one call to the system.
+pub(crate) struct Draw {
+    pub(crate) id: [u8; 10],
+    pub(crate) trace: [u8; 24],
+}
+
+impl Draw {
+    /// `None` where the system has no randomness to give; then nothing is captured.
+    pub(crate) fn new() -> Option<Draw> {
+        let mut bytes = [0; 34];
+        if !fill_random(&mut bytes) {
+            return None;
+        }
+        let mut draw = Draw { id: [0; 10], trace: [0; 24] };
+        draw.id.copy_from_slice(&bytes[..10]);
+        draw.trace.copy_from_slice(&bytes[10..]);
+        Some(draw)
+    }
+}
+
+impl Shared {
+    pub(crate) fn counts(&self) -> Counts {
+        let Counters { finished, dropped, sampled_out, lost_lines } = &self.counters;
+        Counts {
+            begun: self.queue.admitted(),
+            finished: finished.load(Ordering::Relaxed),
+            dropped: dropped.load(Ordering::Relaxed),
+            sampled_out: sampled_out.load(Ordering::Relaxed),
+            lost_lines: lost_lines.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether sampling takes a capture, and why. What it leaves out is counted.
+    pub(crate) fn sample(&self, id: CaptureId, trace: Option<&TraceParent>) -> Option<Why> {
+        let rate = self.settings.rate;
+        if rate >= 1.0 {
+            return Some(Why::All);
+        }
+        let taken = match trace {
+            Some(trace) if self.settings.sample_by == SampleBy::Trace => is_sampled(trace.trace_id(), rate),
+            _ => is_sampled(&id.to_string(), rate),
+        };
+        if !taken {
+            self.counters.sampled_out.fetch_add(1, Ordering::Relaxed);
+        }
+        taken.then_some(Why::Sample)
+    }
+
+    /// Admits a capture whole, with room for its end, or drops it whole.
+    pub(crate) fn admit(self: &Arc<Self>, start: RequestStart) -> Option<Arc<Live>> {
+        if std::process::id() != self.pid {
+            return None;
+        }
+        let began = Instant::now();
+        let admitted = match self.output_gone.load(Ordering::Relaxed) {
+            true => None,
+            false => self.queue.admit(Box::new(start), CLOSING_BYTES).ok(),
+        };
+        if admitted.is_none() {
+            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        admitted.map(|n| Arc::new(Live { shared: Arc::clone(self), n, start: began }))
+    }
+}
+
+/// A process's name for itself: 16 hex digits.
+pub(crate) fn draw_instance() -> Option<String> {
+    let mut bytes = [0; 8];
+    let mut text = String::new();
+    fill_random(&mut bytes).then(|| {
+        push_hex(&bytes, &mut text);
+        text
+    })
+}
+
+/// When a capture begins.
+pub(crate) fn begin_now(draw: &Draw) -> (CaptureId, i64) {
+    let now = now_us();
+    (CaptureId::new(now, &draw.id), now)
+}

@@ -1,0 +1,154 @@
+//! What the environment sets, and what it tells of the process. The README's table is this module's contract.
+
+use crate::config::{BuildError, Builder, Output, SampleBy};
+
+/// Applies each variable that is set and not empty.
+pub(crate) fn apply(builder: Builder, get: impl Fn(&str) -> Option<String>) -> Result<Builder, BuildError> {
+    let get = |name: &str| get(name).filter(|value| !value.is_empty());
+    let mut b = builder;
+    if let Some(name) = get("CAPTURE_SERVICE") {
+        b = b.service(name);
+    } else if let Some(name) = get("OTEL_SERVICE_NAME").filter(|_| !b.has_service()) {
+        b = b.service(name);
+    }
+    if let Some(value) = get("CAPTURE_OUTPUT") {
+        b = b.output(match value.as_str() {
+            "off" => Output::Off,
+            "stdout" => Output::Stdout,
+            "stderr" => Output::Stderr,
+            path => Output::Path(path.into()),
+        });
+    }
+    if let Some(value) = get("CAPTURE_LINE_LIMIT") {
+        b = b.line_limit(usize::try_from(bytes("CAPTURE_LINE_LIMIT", value)?).unwrap_or(usize::MAX));
+    }
+    if let Some(value) = get("CAPTURE_BODY_LIMIT") {
+        b = b.body_limit(bytes("CAPTURE_BODY_LIMIT", value)?);
+    }
+    if let Some(value) = get("CAPTURE_QUEUE_LIMIT") {
+        b = b.queue_limit(usize::try_from(bytes("CAPTURE_QUEUE_LIMIT", value)?).unwrap_or(usize::MAX));
+    }
+    if let Some(value) = get("CAPTURE_SAMPLE_RATE") {
+        let rate = value.parse::<f64>().ok().filter(|rate| (0.0..=1.0).contains(rate));
+        b = b.sample_rate(rate.ok_or(refused("CAPTURE_SAMPLE_RATE", value, "a share within 0 to 1"))?);
+    }
+    if let Some(value) = get("CAPTURE_SAMPLE_BY") {
+        b = b.sample_by(match value.as_str() {
+            "trace" => SampleBy::Trace,
+            "id" => SampleBy::Id,
+            _ => return Err(refused("CAPTURE_SAMPLE_BY", value, "`trace` or `id`")),
+        });
+    }
+    type Add = fn(Builder, &str) -> Builder;
+    let lists: [(&str, Add); 8] = [
+        ("CAPTURE_ONLY_PATHS", |b, item| b.only_path(item)),
+        ("CAPTURE_SKIP_PATHS", |b, item| b.skip_path(item)),
+        ("CAPTURE_ONLY_BODY_TYPES", |b, item| b.only_body_type(item)),
+        ("CAPTURE_SKIP_BODY_TYPES", |b, item| b.skip_body_type(item)),
+        ("CAPTURE_REDACT_HEADERS", |b, item| b.redact(|redactor| redactor.header(item))),
+        ("CAPTURE_KEEP_HEADERS", |b, item| b.redact(|redactor| redactor.keep_header(item))),
+        ("CAPTURE_REDACT_NAMES", |b, item| b.redact(|redactor| redactor.name(item))),
+        ("CAPTURE_KEEP_NAMES", |b, item| b.redact(|redactor| redactor.keep_name(item))),
+    ];
+    for (name, add) in lists {
+        for item in get(name).unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            b = add(b, item);
+        }
+    }
+    Ok(b)
+}
+
+/// A number of bytes, plain or in `KiB`, `MiB` or `GiB`.
+fn bytes(name: &'static str, value: String) -> Result<u64, BuildError> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+    let (number, shift) = units
+        .iter()
+        .find_map(|(unit, shift)| Some((value.strip_suffix(unit)?.trim_end(), *shift)))
+        .unwrap_or((value.as_str(), 0));
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| refused(name, value, "a number of bytes (4096, 64KiB, 8MiB, 1GiB)"))
+}
+
+fn refused(name: &'static str, value: String, expected: &'static str) -> BuildError {
+    BuildError::Environment { name, value, expected }
+}
+
+/// The program's file name.
+pub(crate) fn program_name() -> String {
+    std::env::current_exe()
+        .ok()
+        .and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+        .unwrap_or_default()
+}
+
+/// The host's name as the system has it; empty where it tells none.
+pub(crate) fn host_name() -> String {
+    #[cfg(unix)]
+    if let Ok(name) = nix::unistd::gethostname() {
+        return name.to_string_lossy().into_owned();
+    }
+    std::env::var("COMPUTERNAME").unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(variables: &[(&str, &str)]) -> Result<String, String> {
+        let get = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name)?;
+            Some(found.1.to_owned())
+        };
+        apply(Builder::new(), get).map(|builder| format!("{builder:?}")).map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn variables_set_what_they_name() {
+        let text = applied(&[
+            ("OTEL_SERVICE_NAME", "other"),
+            ("CAPTURE_SERVICE", "shop"),
+            ("CAPTURE_OUTPUT", "/var/log/x"),
+            ("CAPTURE_BODY_LIMIT", "8MiB"),
+            ("CAPTURE_QUEUE_LIMIT", "64 KiB"),
+            ("CAPTURE_SAMPLE_RATE", "0.25"),
+            ("CAPTURE_SAMPLE_BY", "id"),
+            ("CAPTURE_SKIP_PATHS", "/health, /assets/*,"),
+            ("CAPTURE_REDACT_HEADERS", "x-pin"),
+        ])
+        .unwrap();
+        for part in [
+            "service: Some(\"shop\")",
+            "Path(\"/var/log/x\")",
+            "body_limit: 8388608",
+            "queue_limit: 65536",
+            "rate: 0.25",
+            "sample_by: Id",
+            "\"/health\"",
+            "\"/assets/\", open: true",
+            "\"x-pin\"",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        assert_eq!(
+            applied(&[("CAPTURE_BODY_LIMIT", "8MB")]).unwrap_err(),
+            "CAPTURE_BODY_LIMIT=\"8MB\" is not a number of bytes (4096, 64KiB, 8MiB, 1GiB)"
+        );
+        assert!(applied(&[("CAPTURE_SAMPLE_RATE", "2")]).is_err());
+        assert!(applied(&[("CAPTURE_SAMPLE_BY", "path")]).is_err());
+        assert!(applied(&[("CAPTURE_SAMPLE_BY", "")]).is_ok());
+    }
+
+    #[test]
+    fn a_service_set_by_a_call_gives_way_to_its_own_variable_alone() {
+        let get = |name: &str| (name == "OTEL_SERVICE_NAME").then(|| "otel".to_owned());
+        let builder = apply(Builder::new().service("call"), get).unwrap();
+        assert!(format!("{builder:?}").contains("Some(\"call\")"));
+    }
+}

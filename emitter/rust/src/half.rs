@@ -1,0 +1,215 @@
+//! One half of a capture, request or response, on the side of the app: counts and cuts what passes, and makes sure that the half ends.
+//!
+//! Invariants: a half that has begun is ended exactly once, on drop at the latest; once a piece was left out, none follows it.
+
+use std::{borrow::Cow, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use crate::{
+    emitter::Shared,
+    identity::now_us,
+    message::{CaptureStatus, HalfTag, Headers, Message, PartEnd, ResponseStart},
+};
+
+/// Pieces up to this size are copied: a shared one would keep its whole buffer, often many times larger, alive in the queue.
+const COPIED_BYTES: usize = 4096;
+
+/// What is kept in the queue for each open capture: two ends and a response's head without headers.
+pub(crate) const CLOSING_BYTES: usize = 1024;
+
+/// One admitted capture, shared by its halves.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) n: u64,
+    pub(crate) start: Instant,
+}
+
+impl Live {
+    fn elapsed_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Why a body is no longer captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// The body limit, or a content type that is left out.
+    Setting,
+    /// The queue was full.
+    Queue,
+}
+
+/// One half of a capture. Without a [`Live`] it does nothing.
+#[derive(Debug)]
+pub(crate) struct Half {
+    live: Option<Arc<Live>>,
+    tag: HalfTag,
+    begun: bool,
+    /// Bytes of the body that passed, and that were captured.
+    seen: u64,
+    taken: u64,
+    expected: Option<u64>,
+    cut: Option<Cut>,
+    status: Option<CaptureStatus>,
+    /// What is said where the half is dropped before its end: the first while nothing has passed.
+    dropped: [&'static str; 2],
+}
+
+impl Half {
+    /// The request's half, which has begun with the capture.
+    pub(crate) fn request(live: Arc<Live>) -> Half {
+        Half::new(live, HalfTag::Request, true, ["body not read", "body not read to its end"])
+    }
+
+    /// The response's half, which begins with [`Half::respond`].
+    pub(crate) fn response(live: Arc<Live>) -> Half {
+        Half::new(live, HalfTag::Response, false, ["cancelled", "body dropped before its end"])
+    }
+
+    fn new(live: Arc<Live>, tag: HalfTag, begun: bool, dropped: [&'static str; 2]) -> Half {
+        Half { live: Some(live), tag, begun, seen: 0, taken: 0, expected: None, cut: None, status: None, dropped }
+    }
+
+    /// Begins the response. Where the queue has no room for its headers it begins without them, and its body is left out.
+    pub(crate) fn respond(&mut self, status: Option<CaptureStatus>, headers: Headers) {
+        let Some(live) = &self.live else { return };
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        self.dropped[0] = self.dropped[1];
+        let start = ResponseStart { ts_us: now_us(), us: Some(live.elapsed_us()), status: status.clone(), headers };
+        let message = Message::Respond { n: live.n, start: Box::new(start) };
+        if live.shared.queue.push(message).is_err() {
+            let start = ResponseStart { ts_us: now_us(), us: Some(live.elapsed_us()), status, headers: Headers::None };
+            live.shared.queue.push_reserved(Message::Respond { n: live.n, start: Box::new(start) });
+            self.cut = Some(Cut::Queue);
+        }
+    }
+
+    /// How long the body will be, where that is known: a half that is dropped after so many bytes is whole.
+    #[cfg(feature = "_http")]
+    pub(crate) fn expect(&mut self, len: Option<u64>) {
+        self.expected = len;
+    }
+
+    /// Leaves the body out where bodies of its content type are; its length is still counted.
+    #[cfg(feature = "_http")]
+    pub(crate) fn filter_body(&mut self, content_type: &str) {
+        if let Some(live) = &self.live
+            && !live.shared.settings.body_types.lets_content_type(content_type)
+        {
+            self.cut.get_or_insert(Cut::Setting);
+        }
+    }
+
+    /// Sets the status that only the end tells.
+    #[cfg(feature = "_http")]
+    pub(crate) fn end_status(&mut self, status: CaptureStatus) {
+        self.status = Some(status);
+    }
+
+    /// Takes the next piece of the body.
+    pub(crate) fn body(&mut self, bytes: &Bytes) {
+        let Some(live) = &self.live else { return };
+        self.seen += bytes.len() as u64;
+        if bytes.is_empty() || self.cut.is_some() {
+            return;
+        }
+        let room = usize::try_from(live.shared.settings.body_limit - self.taken).unwrap_or(usize::MAX);
+        let piece = if room < bytes.len() {
+            self.cut = Some(Cut::Setting);
+            bytes.slice(..room)
+        } else {
+            bytes.clone()
+        };
+        let piece = if piece.len() <= COPIED_BYTES { Bytes::copy_from_slice(&piece) } else { piece };
+        if piece.is_empty() {
+            return;
+        }
+        let len = piece.len() as u64;
+        match live.shared.queue.push(Message::Body { n: live.n, half: self.tag, bytes: piece }) {
+            Ok(()) => self.taken += len,
+            Err(_) => self.cut = Some(Cut::Queue),
+        }
+    }
+
+    /// Takes a whole body that stays with its owner: what is captured of it is copied.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn body_slice(&mut self, bytes: &[u8]) {
+        let Some(live) = &self.live else { return };
+        let kept = usize::try_from(live.shared.settings.body_limit).map_or(bytes.len(), |limit| limit.min(bytes.len()));
+        if self.cut.is_none() {
+            self.body(&Bytes::copy_from_slice(&bytes[..kept]));
+        }
+        if kept < bytes.len() {
+            self.cut.get_or_insert(Cut::Setting);
+        }
+        self.seen = bytes.len() as u64;
+    }
+
+    /// Whether all that was expected has passed.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.expected == Some(self.seen)
+    }
+
+    /// Whether [`Half::end`] is still to come.
+    #[cfg(feature = "_http")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// Ends the half, with trailers where there were any.
+    pub(crate) fn end(&mut self, trailers: Headers) {
+        self.close(Cow::Borrowed(""), trailers, Some(self.seen));
+    }
+
+    /// Ends the half before its time.
+    pub(crate) fn fail(&mut self, error: Cow<'static, str>) {
+        self.close(error, Headers::None, self.expected);
+    }
+
+    fn close(&mut self, error: Cow<'static, str>, trailers: Headers, full_len: Option<u64>) {
+        let failed = !error.is_empty();
+        if !self.begun {
+            self.respond(None, Headers::None);
+        }
+        let Some(live) = self.live.take() else { return };
+        let truncated = failed || self.cut.is_some();
+        let mut end = PartEnd {
+            us: Some(live.elapsed_us()),
+            status: self.status.take(),
+            trailers,
+            error: if self.cut == Some(Cut::Queue) { Cow::Borrowed("queue") } else { error },
+            truncated,
+            full_len: full_len.filter(|_| truncated),
+        };
+        let queue = &live.shared.queue;
+        if end.trailers.cost() + end.error.len() <= CLOSING_BYTES / 4 {
+            queue.push_reserved(Message::End { n: live.n, half: self.tag, end: Box::new(end) });
+            return;
+        }
+        let (us, status) = (end.us, end.status.clone());
+        end.error = Cow::Owned(end.error.chars().take(CLOSING_BYTES).collect());
+        if queue.push(Message::End { n: live.n, half: self.tag, end: Box::new(end) }).is_err() {
+            let error = Cow::Borrowed("queue");
+            let end = PartEnd { us, status, trailers: Headers::None, error, truncated: true, full_len };
+            queue.push_reserved(Message::End { n: live.n, half: self.tag, end: Box::new(end) });
+        }
+    }
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        if self.live.is_none() {
+            return;
+        }
+        if self.begun && self.is_whole() {
+            self.end(Headers::None);
+        } else {
+            let error = self.dropped[usize::from(self.seen > 0)];
+            self.fail(Cow::Borrowed(error));
+        }
+    }
+}

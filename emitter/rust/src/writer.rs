@@ -1,0 +1,300 @@
+//! The writer's thread: takes messages in their order, cuts each part into lines, and writes each line at once.
+//!
+//! Invariants: a capture has an entry from its `Begin` until both its halves have ended, and its kept room is given back then and only then;
+//! a message's cost is given back once its lines are written.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    mem,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use reassemble_formats::write::{
+    MetaHead, PartTag, PartWriter, RequestHead, ResponseHead, Status, Tail, header_text, write_meta,
+};
+
+use crate::{
+    emitter::{Counts, Draw, Shared, begin_now},
+    half::CLOSING_BYTES,
+    identity::{CaptureId, now_us},
+    message::{CaptureStatus, HalfTag, Headers, Message, PartEnd, RequestStart, ResponseStart},
+    sink::Sink,
+};
+
+/// A body goes through the cut in slices of this size, so that a large one does not size the buffer of lines.
+const SLICE_BYTES: usize = 64 * 1024;
+/// The buffer of lines gives memory back above this.
+const KEPT_BYTES: usize = 256 * 1024;
+
+/// A capture of which a half is open.
+struct Open {
+    id: CaptureId,
+    request: Option<PartWriter>,
+    response: Option<PartWriter>,
+    /// The response has yet to begin.
+    awaited: bool,
+    /// A line of it was lost.
+    torn: bool,
+}
+
+impl Open {
+    fn half(&mut self, half: HalfTag) -> &mut Option<PartWriter> {
+        match half {
+            HalfTag::Request => &mut self.request,
+            HalfTag::Response => &mut self.response,
+        }
+    }
+}
+
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    sink: Sink,
+    open: HashMap<u64, Open>,
+    lines: Vec<u8>,
+    told: Counts,
+    told_at: Instant,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, sink: Sink) -> Writer {
+        Writer {
+            shared,
+            sink,
+            open: HashMap::new(),
+            lines: Vec::new(),
+            told: Counts::default(),
+            told_at: Instant::now(),
+        }
+    }
+
+    /// Runs until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        block_signals();
+        let mut batch = Vec::new();
+        loop {
+            let closed = self.shared.queue.is_closed();
+            self.shared.queue.take(&mut batch);
+            let idle = batch.is_empty();
+            for message in batch.drain(..) {
+                let cost = message.cost();
+                self.handle(message);
+                self.shared.queue.release(cost);
+            }
+            let next = self.tell_when_due();
+            if idle && closed {
+                break;
+            }
+            if idle {
+                self.shared.queue.wait(next);
+            }
+        }
+        for n in self.open.keys().copied().collect::<Vec<_>>() {
+            self.close(n);
+        }
+        self.tell();
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Begin { n, start } => self.begin(n, *start),
+            Message::Respond { n, start } => self.respond(n, *start),
+            Message::Body { n, half, bytes } => self.body(n, half, &bytes),
+            Message::End { n, half, end } => self.end(n, half, &end),
+            Message::Flush(done) => {
+                // Who asked may have stopped waiting.
+                done.send(()).ok();
+            }
+            Message::Reopen => {
+                self.sink.reopen();
+                self.shared.output_gone.store(self.sink.is_gone(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn begin(&mut self, n: u64, start: RequestStart) {
+        let settings = &self.shared.settings;
+        let redactor = &settings.redactor;
+        let head = RequestHead {
+            ts_us: Some(start.ts_us),
+            service: settings.service.as_str().into(),
+            host: settings.host.as_str().into(),
+            inst: settings.inst.as_str().into(),
+            n: Some(n),
+            dir: Some(start.dir),
+            proto: start.proto,
+            method: start.method,
+            url: redactor.url(&start.url),
+            headers: self.pairs(&start.headers),
+            peer: start.peer.unwrap_or_default().into(),
+            trace: start.trace.as_ref().map_or("", |trace| trace.as_str()).into(),
+            parent: start.parent.map(|id| id.to_string()).unwrap_or_default().into(),
+            tags: start.tags.into_iter().map(|(name, value)| (name, value.into())).collect(),
+            rate: Some(settings.rate),
+            why: Some(start.why),
+            body_enc: "".into(),
+            oneway: start.oneway,
+        };
+        let request = self.part(start.id, PartTag::Req, head.to_json());
+        self.open.insert(n, Open { id: start.id, request, response: None, awaited: !start.oneway, torn: false });
+    }
+
+    fn respond(&mut self, n: u64, start: ResponseStart) {
+        let head = ResponseHead {
+            ts_us: Some(start.ts_us),
+            us: start.us,
+            status: status(start.status.as_ref()),
+            headers: self.pairs(&start.headers),
+            body_enc: "".into(),
+        };
+        let head = head.to_json();
+        if let Some(id) = self.open.get(&n).map(|open| open.id) {
+            let response = self.part(id, PartTag::Res, head);
+            if let Some(open) = self.open.get_mut(&n) {
+                open.response = response;
+                open.awaited = false;
+            }
+        }
+    }
+
+    fn body(&mut self, n: u64, half: HalfTag, bytes: &[u8]) {
+        for slice in bytes.chunks(SLICE_BYTES) {
+            let Some(part) = self.open.get_mut(&n).and_then(|open| open.half(half).as_mut()) else { return };
+            let before = part.held_bytes();
+            part.body(slice, &mut self.lines);
+            self.shared.queue.hold(before, part.held_bytes());
+            self.write_lines(n);
+        }
+    }
+
+    fn end(&mut self, n: u64, half: HalfTag, end: &PartEnd) {
+        let tail = Tail {
+            us: end.us,
+            status: status(end.status.as_ref()),
+            trailers: self.pairs(&end.trailers),
+            error: Cow::Borrowed(&end.error),
+            truncated: end.truncated,
+            full_len: end.full_len,
+        };
+        let Some(part) = self.open.get_mut(&n).and_then(|open| open.half(half).take()) else { return };
+        self.shared.queue.hold(part.held_bytes(), 0);
+        part.finish(&tail, &mut self.lines);
+        self.write_lines(n);
+        self.forget_ended(n);
+    }
+
+    fn forget_ended(&mut self, n: u64) {
+        let ended = |open: &Open| open.request.is_none() && open.response.is_none() && !open.awaited;
+        if self.open.get(&n).is_some_and(ended)
+            && let Some(open) = self.open.remove(&n)
+        {
+            self.shared.queue.release(CLOSING_BYTES);
+            if !open.torn {
+                self.shared.counters.finished.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Ends what the app has not ended when the emitter was.
+    fn close(&mut self, n: u64) {
+        let end = |error| PartEnd {
+            us: None,
+            status: None,
+            trailers: Headers::None,
+            error: Cow::Borrowed(error),
+            truncated: true,
+            full_len: None,
+        };
+        if self.open.get(&n).is_some_and(|open| open.awaited) {
+            self.respond(n, ResponseStart { ts_us: now_us(), us: None, status: None, headers: Headers::None });
+        }
+        self.end(n, HalfTag::Request, &end("shutdown"));
+        self.end(n, HalfTag::Response, &end("shutdown"));
+    }
+
+    /// Redacted pairs; header bytes that are not UTF-8 as Latin-1.
+    fn pairs<'a>(&self, headers: &'a Headers) -> Option<Vec<(Cow<'a, str>, Cow<'a, str>)>> {
+        let redactor = &self.shared.settings.redactor;
+        let kept =
+            |(name, value): (&'a str, &'a [u8])| (Cow::Borrowed(name), redactor.header_value(name, header_text(value)));
+        headers.pairs().map(|pairs| pairs.into_iter().map(kept).collect())
+    }
+
+    fn part(&self, id: CaptureId, tag: PartTag, head: String) -> Option<PartWriter> {
+        // A UUID is always an id, so a part is always made.
+        PartWriter::new(&id.to_string(), tag, head, self.shared.settings.line_limit).ok()
+    }
+
+    fn write_lines(&mut self, n: u64) {
+        let lines = mem::take(&mut self.lines);
+        let mut lost = 0;
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            lost += u64::from(!self.sink.write_line(line));
+        }
+        if lost > 0 {
+            self.shared.counters.lost_lines.fetch_add(lost, Ordering::Relaxed);
+            self.shared.output_gone.store(self.sink.is_gone(), Ordering::Relaxed);
+            if let Some(open) = self.open.get_mut(&n) {
+                open.torn = true;
+            }
+        }
+        if lines.capacity() <= KEPT_BYTES {
+            self.lines = lines;
+            self.lines.clear();
+        }
+    }
+
+    /// Tells the counters if there is something to tell and it is time; returns when it will be, if there is.
+    fn tell_when_due(&mut self) -> Option<Duration> {
+        if self.shared.counts() == self.told {
+            return None;
+        }
+        let left = self.shared.settings.meta_every.saturating_sub(self.told_at.elapsed());
+        if left.is_zero() {
+            self.tell();
+            return None;
+        }
+        Some(left)
+    }
+
+    fn tell(&mut self) {
+        let counts = self.shared.counts();
+        self.told_at = Instant::now();
+        if mem::replace(&mut self.told, counts) == counts {
+            return;
+        }
+        let Some(draw) = Draw::new() else { return };
+        let (id, ts_us) = begin_now(&draw);
+        let settings = &self.shared.settings;
+        let head = MetaHead {
+            ts_us: Some(ts_us),
+            service: settings.service.as_str().into(),
+            host: settings.host.as_str().into(),
+            inst: settings.inst.as_str().into(),
+            begun: counts.begun,
+            finished: counts.finished,
+            dropped: counts.dropped,
+            sampled_out: counts.sampled_out,
+        };
+        if write_meta(&id.to_string(), head.to_json(), settings.line_limit, &mut self.lines).is_ok() {
+            self.write_lines(0);
+        }
+    }
+}
+
+fn status(status: Option<&CaptureStatus>) -> Option<Status<'_>> {
+    status.map(|status| match status {
+        CaptureStatus::Code(code) => Status::Code(*code),
+        CaptureStatus::Text(text) => Status::Text(Cow::Borrowed(text)),
+    })
+}
+
+/// The app's signal handlers must not run on this thread, and a reader that went away must be an error here, not a SIGPIPE to the app.
+fn block_signals() {
+    #[cfg(unix)]
+    {
+        // Where that fails, signals arrive here as they would without it.
+        nix::sys::signal::SigSet::all().thread_block().ok();
+    }
+}
