@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The only wiring: sources → envelopes → assembler → processing → store, and the ledger that tells what became of every line.
+//!
+//! The **core** thread ([`core`](crate::core)) reads and assembles; the **store** thread ([`store_thread`](crate::store_thread)) processes,
+//! compresses and commits; a small tokio runtime uploads. The wrapper and pass-through have a thread more for each stream
+//! ([`forward`](crate::forward)), which never waits for the others.
+
+mod check;
+pub mod config;
+mod core;
+mod exec;
+mod forward;
+mod input_row;
+mod intake;
+pub mod ledger;
+mod process;
+mod queue;
+pub mod run;
+mod state_dir;
+mod store_thread;
+
+pub use check::{Check, check};
+pub use reassemble_store::lifecycle;

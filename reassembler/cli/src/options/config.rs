@@ -1,0 +1,296 @@
+//! From typed settings to the validated [`Config`] of a run: what settings mean together.
+//!
+//! A setting that makes no sense beside others is refused where it stands on the command line of this run, and ignored where it
+//! comes from the environment or a file, which serve several commands.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use reassemble_pipeline::config::{
+    Config, DestinationConfig, InputConfig, ProcessConfig, Retention, S3Options, StoreConfig,
+};
+
+use super::layers::Resolved;
+use super::values::{Checksums, CompressionName, Destination};
+use crate::failure::Failure;
+
+/// Shortest `--max-line`: what an emitter writes unless told otherwise must fit.
+const LEAST_MAX_LINE_BYTES: u64 = 4_096;
+/// Longest `--max-line`: a line is held in memory.
+const MOST_MAX_LINE_BYTES: u64 = 1 << 30;
+/// Smallest `--spool-limit`: below it, single compressed blocks would fill the spool.
+const LEAST_SPOOL_LIMIT_BYTES: u64 = 1 << 20;
+
+/// What is read, beside settings.
+#[derive(Debug)]
+pub(crate) enum Inputs<'a> {
+    /// These files (`-` is standard input), what `--follow` names, or standard input.
+    Files {
+        /// Files to read to their end.
+        files: &'a [PathBuf],
+        /// Whether a person sits at standard input.
+        stdin_is_terminal: bool,
+    },
+    /// A command's output.
+    Command,
+}
+
+/// Whether standard input is a terminal, for [`Inputs`].
+pub(crate) fn stdin_is_terminal() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+/// Validates settings.
+///
+/// # Errors
+/// Settings that contradict each other or lie out of range, and a run without input.
+pub(crate) fn config(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<Config, Failure> {
+    let settings = &resolved.settings;
+    let max_line = settings.lines.max_line.0;
+    if !(LEAST_MAX_LINE_BYTES..=MOST_MAX_LINE_BYTES).contains(&max_line) {
+        return usage(format!("{} must lie between 4KiB and 1GiB", resolved.name_of("max-line")));
+    }
+    let config = Config {
+        input: input(resolved, inputs)?,
+        timeout: settings.lines.timeout.0,
+        process: ProcessConfig {
+            redact: !settings.content.no_redact,
+            redact_headers: settings.content.redact_header.iter().map(|name| name.0.clone()).collect(),
+            redact_query: settings.content.redact_query.iter().map(|name| name.0.clone()).collect(),
+            decode: !settings.content.no_decode,
+            decode_limit_bytes: settings.content.decode_limit.0,
+        },
+        store: store(resolved)?,
+    };
+    if settings.content.no_redact {
+        for key in ["redact-header", "redact-query"] {
+            if resolved.is_flag(key) {
+                return usage(format!("--{key} and {} contradict each other", resolved.name_of("no-redact")));
+            }
+        }
+    }
+    Ok(config)
+}
+
+fn usage<T>(text: impl Into<String>) -> Result<T, Failure> {
+    Err(Failure::Usage(text.into()))
+}
+
+fn input(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<InputConfig, Failure> {
+    let settings = &resolved.settings;
+    let mut input = InputConfig {
+        envelope: settings.lines.envelope.into(),
+        max_line_bytes: usize::try_from(settings.lines.max_line.0).unwrap_or(usize::MAX),
+        poll_interval: settings.input.poll_interval.0,
+        ..InputConfig::default()
+    };
+    let Inputs::Files { files, stdin_is_terminal } = inputs else { return Ok(input) };
+    // FILEs replace what other places than the command line follow.
+    if files.is_empty() || resolved.is_flag("follow") {
+        input.follow.clone_from(&settings.input.follow);
+    }
+    input.files = files.to_vec();
+    let named = files.iter().filter(|file| file.as_path() == Path::new("-")).count();
+    if named > 1 {
+        return usage("standard input (-) is named twice");
+    }
+    input.stdin = named == 1 || (files.is_empty() && input.follow.is_empty());
+    if input.stdin && *stdin_is_terminal {
+        return usage(
+            "nothing to read: name a log (reassemble app.log), follow one (reassemble --follow app.log), \
+             or pipe an app's output (my-app | reassemble)",
+        );
+    }
+    input.from_end = settings.input.from_end && !input.follow.is_empty();
+    if settings.input.from_end && input.follow.is_empty() && resolved.is_flag("from-end") {
+        return usage("--from-end belongs to --follow; files that are named are read from their start");
+    }
+    input.passthrough = settings.input.passthrough && input.stdin;
+    if settings.input.passthrough && !input.stdin && resolved.is_flag("passthrough") {
+        return usage("--passthrough belongs to standard input: my-app | reassemble --passthrough");
+    }
+    Ok(input)
+}
+
+fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {
+    let storage = &resolved.settings.storage;
+    if storage.batch_bytes.0 == 0 {
+        return usage(format!("{} must be more than nothing", resolved.name_of("batch-bytes")));
+    }
+    if storage.spool_limit.0 < LEAST_SPOOL_LIMIT_BYTES {
+        return usage(format!("{} must be at least 1MiB", resolved.name_of("spool-limit")));
+    }
+    if let Some(level) = storage.compression_level {
+        let (name, most) = match storage.compression {
+            CompressionName::Gzip => ("gzip", 9),
+            CompressionName::Zstd => ("zstd", 22),
+            CompressionName::None => {
+                return usage(format!("{} means nothing without compression", resolved.name_of("compression-level")));
+            }
+        };
+        if !(1..=most).contains(&level) {
+            return usage(format!(
+                "{} must lie between 1 and {most} for {name}",
+                resolved.name_of("compression-level")
+            ));
+        }
+    }
+    Ok(StoreConfig {
+        to: destination(resolved)?,
+        state: storage.state.clone(),
+        batch_bytes: storage.batch_bytes.0,
+        batch_age: storage.batch_age.0,
+        compression: storage.compression.into(),
+        compression_level: storage.compression_level,
+        spool_limit_bytes: storage.spool_limit.0,
+        inline_body_bytes: resolved.settings.content.inline_body.0,
+        retention: retention(resolved),
+        commit_interval: storage.commit_interval.0,
+        accept_damage: storage.accept_damage,
+    })
+}
+
+/// The retention classes of the settings.
+pub(crate) fn retention(resolved: &Resolved) -> Retention {
+    let retention = &resolved.settings.retention;
+    Retention {
+        normal_days: retention.retention.0,
+        errors_days: retention.retention_errors.0,
+        incomplete_days: retention.retention_incomplete.0,
+    }
+}
+
+/// The destination of the settings.
+///
+/// # Errors
+/// An `--s3-…` flag beside a directory.
+pub(crate) fn destination(resolved: &Resolved) -> Result<DestinationConfig, Failure> {
+    let settings = &resolved.settings.destination;
+    match &settings.to {
+        Destination::Dir(path) => {
+            let flags = ["s3-endpoint", "s3-region", "s3-path-style", "s3-storage-class", "s3-sse-kms", "s3-checksums"];
+            if let Some(flag) = flags.into_iter().find(|flag| resolved.is_flag(flag)) {
+                return usage(format!(
+                    "--{flag} belongs to --to s3://bucket/prefix, and {} is a directory",
+                    path.display()
+                ));
+            }
+            Ok(DestinationConfig::Dir(path.clone()))
+        }
+        Destination::S3 { bucket, prefix } => Ok(DestinationConfig::S3 {
+            bucket: bucket.clone(),
+            prefix: prefix.clone(),
+            options: S3Options {
+                endpoint: settings.s3_endpoint.as_ref().map(|endpoint| endpoint.0.clone()),
+                region: settings.s3_region.clone(),
+                path_style: settings.s3_path_style,
+                storage_class: settings.s3_storage_class.as_ref().map(|class| class.0.clone()),
+                sse_kms_key: settings.s3_sse_kms.clone(),
+                checksums_when_required: settings.s3_checksums == Checksums::Required,
+            },
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reassemble_pipeline::config::{Compression, EnvelopeChoice};
+
+    use super::super::args::{Work, parse};
+    use super::super::file;
+    use super::*;
+
+    /// The config of a command line over a file's text.
+    fn made(line: &str, toml: &str, stdin_is_terminal: bool) -> Result<Config, String> {
+        let words = std::iter::once("reassemble").chain(line.split_whitespace());
+        let invocation = parse(words.map(Into::into)).map_err(|error| error.to_string())?;
+        let file = file::layer("x.toml".as_ref(), toml).map_err(|error| error.to_string())?;
+        let resolved = invocation.flags.or(file).resolve().map_err(|error| error.to_string())?;
+        let inputs = match &invocation.work {
+            Work::Read(files) => Inputs::Files { files, stdin_is_terminal },
+            _ => Inputs::Command,
+        };
+        config(&resolved, &inputs).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let config = made("a.log", "", true).expect("good");
+        assert_eq!(config.timeout, Duration::from_secs(60));
+        assert_eq!(config.input.envelope, EnvelopeChoice::Auto);
+        assert_eq!(config.input.max_line_bytes, 1 << 20);
+        assert!(!config.input.stdin && !config.input.passthrough && !config.input.from_end);
+        assert!(config.process.redact && config.process.decode);
+        assert_eq!(config.process.decode_limit_bytes, 8 << 20);
+        assert!(matches!(&config.store.to, DestinationConfig::Dir(dir) if dir == Path::new("./captures")));
+        assert_eq!(config.store.state, None);
+        assert_eq!((config.store.batch_bytes, config.store.batch_age), (64 << 20, Duration::from_secs(60)));
+        assert_eq!((config.store.compression, config.store.compression_level), (Compression::Gzip, None));
+        assert_eq!((config.store.spool_limit_bytes, config.store.inline_body_bytes), (1 << 30, 1 << 20));
+        assert_eq!(config.store.commit_interval, Duration::from_secs(1));
+        let retention = config.store.retention;
+        assert_eq!((retention.normal_days, retention.errors_days, retention.incomplete_days), (30, 90, 7));
+    }
+
+    #[test]
+    fn standard_input_is_read_where_nothing_else_is_named() {
+        assert!(made("", "", false).expect("piped").input.stdin);
+        assert!(made("- a.log", "", false).expect("named").input.stdin);
+        assert!(!made("--follow x", "", false).expect("followed").input.stdin);
+        assert!(made("", "", true).expect_err("a terminal").starts_with("nothing to read: name a log"));
+        assert!(made("- -", "", false).expect_err("twice").contains("twice"));
+    }
+
+    #[test]
+    fn files_replace_what_the_file_follows() {
+        let toml = "follow = [\"/var/log/app.log\"]";
+        assert_eq!(made("", toml, true).expect("follows").input.follow, ["/var/log/app.log"]);
+        assert_eq!(made("a.log", toml, true).expect("reads").input.follow, Vec::<String>::new());
+        assert_eq!(made("a.log --follow b", toml, true).expect("both").input.follow, ["b"]);
+        assert_eq!(made("exec -- true", toml, true).expect("exec").input.follow, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_as_a_flag_and_ignored_elsewhere() {
+        for (flags, toml) in [
+            ("a.log --passthrough", "passthrough = true"),
+            ("a.log --from-end", "from-end = true"),
+            ("a.log --s3-region eu-west-1", "s3-region = \"eu-west-1\""),
+        ] {
+            assert!(made(flags, "", true).is_err(), "{flags}");
+            let config = made("a.log", toml, true).expect(toml);
+            assert!(!config.input.passthrough && !config.input.from_end);
+        }
+        assert!(made("--no-redact --redact-header x-a a.log", "", true).expect_err("both").contains("contradict"));
+    }
+
+    #[test]
+    fn ranges_name_the_place_of_the_setting() {
+        assert_eq!(
+            made("a.log", "max-line = 10", true).expect_err("short"),
+            "'max-line' in x.toml, line 1 must lie between 4KiB and 1GiB"
+        );
+        assert_eq!(
+            made("a.log --compression-level 10", "", true).expect_err("level"),
+            "--compression-level must lie between 1 and 9 for gzip"
+        );
+        assert!(made("a.log --compression zstd --compression-level 19", "", true).is_ok());
+        assert!(made("a.log --compression none --compression-level 1", "", true).is_err());
+        assert!(made("a.log --spool-limit 1KiB", "", true).is_err());
+        assert!(made("a.log --batch-bytes 0", "", true).is_err());
+    }
+
+    #[test]
+    fn buckets_take_the_options_of_s3() {
+        let line = "a.log --to s3://logs/a/ --s3-endpoint http://127.0.0.1:9000/ --s3-path-style --s3-sse-kms --s3-checksums required";
+        let DestinationConfig::S3 { bucket, prefix, options } = made(line, "", true).expect("good").store.to else {
+            panic!("S3")
+        };
+        assert_eq!((bucket.as_str(), prefix.as_str()), ("logs", "a"));
+        assert_eq!(options.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
+        assert_eq!(options.sse_kms_key.as_deref(), Some(""));
+        assert!(options.path_style && options.checksums_when_required);
+    }
+}

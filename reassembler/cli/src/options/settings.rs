@@ -1,0 +1,247 @@
+//! Every setting, declared once: its flag, its environment variable, its key in the file, its default, its help.
+//!
+//! The variable is the flag's name in capitals behind `REASSEMBLE_`, the key is the flag's name; both are read by the same parser
+//! as the flag (see [`layers`](super::layers)). Groups exist because `exec` and `lifecycle` take some of them only.
+
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, Parser};
+
+use super::quantities::{Bytes, Days, Interval, Span};
+use super::values::{
+    Checksums, CompressionName, Destination, Endpoint, Envelope, FieldName, ListenAddr, LogFormat, LogLevel,
+    StorageClass, SummaryFormat,
+};
+
+/// All settings, typed and each in its range. What they mean together is validated by [`config`](super::config).
+#[derive(Debug, Parser)]
+#[command(name = "reassemble", no_binary_name = true, disable_help_flag = true, disable_version_flag = true)]
+pub(crate) struct Settings {
+    /// What is read.
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+    /// How lines are read.
+    #[command(flatten)]
+    pub(crate) lines: LineArgs,
+    /// Where exchanges go.
+    #[command(flatten)]
+    pub(crate) destination: DestinationArgs,
+    /// How they are batched and kept.
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    /// Retention classes.
+    #[command(flatten)]
+    pub(crate) retention: RetentionArgs,
+    /// What is stored of an exchange.
+    #[command(flatten)]
+    pub(crate) content: ContentArgs,
+    /// What is shown and served.
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+    /// What is logged.
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// What is read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Input")]
+pub(crate) struct InputArgs {
+    /// Follow a file, or all files that match a glob, over rotation and restarts (repeatable)
+    ///
+    /// New files are read from their start. Quote globs, so that the shell does not expand them: files that appear later count too.
+    #[arg(long, value_name = "PATH-OR-GLOB", action = ArgAction::Append)]
+    pub(crate) follow: Vec<String>,
+
+    /// Begin at the end of files that exist at the first start
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, hide_short_help = true)]
+    pub(crate) from_end: bool,
+
+    /// Print standard input's ordinary lines on standard output; only capture lines are taken out
+    ///
+    /// The app is never blocked: where the spool is full, whole new captures are shed and counted.
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub(crate) passthrough: bool,
+
+    /// How often followed files are looked at where no events come, as on network file systems
+    #[arg(long, value_name = "DURATION", default_value = "1s", hide_short_help = true)]
+    pub(crate) poll_interval: Interval,
+}
+
+/// How lines are read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Lines")]
+pub(crate) struct LineArgs {
+    /// How lines are wrapped
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    pub(crate) envelope: Envelope,
+
+    /// Longest line; longer ones are skipped and counted
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", hide_short_help = true)]
+    pub(crate) max_line: Bytes,
+
+    /// How long a capture stays open after its last chunk, until it is stored as incomplete
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub(crate) timeout: Interval,
+}
+
+/// Where exchanges go.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Destination")]
+pub(crate) struct DestinationArgs {
+    /// Where exchanges are stored: a directory, or s3://bucket/prefix
+    #[arg(long, value_name = "DIR|s3://BUCKET/PREFIX", default_value = "./captures")]
+    pub(crate) to: Destination,
+
+    /// Endpoint of another S3-compatible store, such as http://127.0.0.1:9000
+    #[arg(long, value_name = "URL", hide_short_help = true)]
+    pub(crate) s3_endpoint: Option<Endpoint>,
+
+    /// Region, where the usual chain (environment, profile, instance) should not decide
+    #[arg(long, value_name = "REGION", hide_short_help = true)]
+    pub(crate) s3_region: Option<String>,
+
+    /// Name the bucket in the path instead of the host name, as most other stores want it
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, hide_short_help = true)]
+    pub(crate) s3_path_style: bool,
+
+    /// Storage class of new objects, such as STANDARD_IA
+    #[arg(long, value_name = "CLASS", hide_short_help = true)]
+    pub(crate) s3_storage_class: Option<StorageClass>,
+
+    /// Encrypt with KMS: with this key (an id or ARN), or with the account's own where none is given
+    #[arg(long, value_name = "KEY", num_args = 0..=1, require_equals = true, default_missing_value = "", hide_short_help = true)]
+    pub(crate) s3_sse_kms: Option<String>,
+
+    /// When uploads carry a checksum
+    #[arg(long, value_name = "WHEN", default_value = "always", hide_short_help = true)]
+    pub(crate) s3_checksums: Checksums,
+}
+
+/// How exchanges are batched and kept until they are stored.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Batches and state")]
+pub(crate) struct StorageArgs {
+    /// Where positions, open captures and the spool are kept; unless set, a place of its own for each destination
+    ///
+    /// One running program a directory. It belongs on a disk that survives a restart.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Uncompressed size at which a batch is stored
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", hide_short_help = true)]
+    pub(crate) batch_bytes: Bytes,
+
+    /// Age at which a batch is stored
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub(crate) batch_age: Span,
+
+    /// Compression of batches
+    #[arg(long, value_name = "KIND", default_value = "gzip")]
+    pub(crate) compression: CompressionName,
+
+    /// Level of compression: 1 to 9 for gzip, 1 to 22 for zstd; unless set, the fast one
+    #[arg(long, value_name = "LEVEL", hide_short_help = true)]
+    pub(crate) compression_level: Option<u32>,
+
+    /// Bytes waiting for the destination at which reading pauses until there is room again
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", hide_short_help = true)]
+    pub(crate) spool_limit: Bytes,
+
+    /// Begin in spite of damaged spool files: they are set aside, and the exchanges in them given up
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, hide_short_help = true)]
+    pub(crate) accept_damage: bool,
+
+    /// How often what was read is made durable
+    #[arg(long, value_name = "DURATION", default_value = "1s", hide_short_help = true)]
+    pub(crate) commit_interval: Interval,
+}
+
+/// Retention classes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Retention")]
+pub(crate) struct RetentionArgs {
+    /// How long complete exchanges are to be kept: names their class, for `reassemble lifecycle`
+    #[arg(long, value_name = "DAYS", default_value = "30d")]
+    pub(crate) retention: Days,
+
+    /// How long exchanges with status 500 and up are to be kept
+    #[arg(long, value_name = "DAYS", default_value = "90d", hide_short_help = true)]
+    pub(crate) retention_errors: Days,
+
+    /// How long incomplete exchanges are to be kept
+    #[arg(long, value_name = "DAYS", default_value = "7d", hide_short_help = true)]
+    pub(crate) retention_incomplete: Days,
+}
+
+/// What is stored of an exchange.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Secrets and bodies")]
+pub(crate) struct ContentArgs {
+    /// Redact this header too, beside the default list (repeatable)
+    #[arg(long, value_name = "NAME", action = ArgAction::Append)]
+    pub(crate) redact_header: Vec<FieldName>,
+
+    /// Redact this query parameter's value too, beside the default list (repeatable)
+    #[arg(long, value_name = "NAME", action = ArgAction::Append, hide_short_help = true)]
+    pub(crate) redact_query: Vec<FieldName>,
+
+    /// Store secrets as captured: neither the default list nor --redact-… applies
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, hide_short_help = true)]
+    pub(crate) no_redact: bool,
+
+    /// Store bodies as captured: Content-Encoding is not undone
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, hide_short_help = true)]
+    pub(crate) no_decode: bool,
+
+    /// Largest decoded body; larger ones are stored as captured
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", hide_short_help = true)]
+    pub(crate) decode_limit: Bytes,
+
+    /// Largest body kept inside its exchange; larger ones become objects of their own
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", hide_short_help = true)]
+    pub(crate) inline_body: Bytes,
+}
+
+/// What is shown and served.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reports")]
+pub(crate) struct ReportArgs {
+    /// How the summary and loss ledger are shown at the end
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) summary: SummaryFormat,
+
+    /// Serve /metrics (Prometheus), /healthz and /livez at this address, such as 127.0.0.1:9464
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<ListenAddr>,
+
+    /// Show no progress bar and no status line
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_default_value = true, hide_possible_values = true, hide_short_help = true)]
+    pub(crate) no_progress: bool,
+
+    /// Show warnings and errors only: no progress, no text summary
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub(crate) quiet: bool,
+}
+
+/// What is logged.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reports")]
+pub(crate) struct LogArgs {
+    /// How the program's own log is written, on standard error
+    #[arg(long, value_name = "FORMAT", default_value = "plain", hide_short_help = true)]
+    pub(crate) log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, trace, off, or a filter such as info,reassemble_store=debug
+    #[arg(long, value_name = "LEVEL", default_value = "info", hide_short_help = true)]
+    pub(crate) log_level: LogLevel,
+}

@@ -1,0 +1,158 @@
+//! What a run is told: one validated structure, made by the command line from flags, environment and file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where lines are read from.
+#[derive(Clone, Debug, Default)]
+pub struct InputConfig {
+    /// Paths and globs to follow.
+    pub follow: Vec<String>,
+    /// Files to read to their end, in this order; `-` is standard input.
+    pub files: Vec<PathBuf>,
+    /// Whether standard input is read.
+    pub stdin: bool,
+    /// Whether standard input's ordinary lines go on to standard output.
+    pub passthrough: bool,
+    /// Whether files that exist at the first start are followed from their end.
+    pub from_end: bool,
+    /// How lines are wrapped.
+    pub envelope: EnvelopeChoice,
+    /// Longest line in bytes; longer ones are skipped and counted.
+    pub max_line_bytes: usize,
+    /// How often followed files are looked at where no events come.
+    pub poll_interval: Duration,
+}
+
+/// The `--envelope` flag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EnvelopeChoice {
+    /// Recognise the envelope from each input's lines.
+    #[default]
+    Auto,
+    /// Lines as the app printed them.
+    Plain,
+    /// Docker's json-file driver.
+    Docker,
+    /// The container runtime interface's log format.
+    Cri,
+    /// A JSON logger's records.
+    Json,
+}
+
+/// Compression of stored batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Gzip members, `.ndjson.gz`.
+    #[default]
+    Gzip,
+    /// Zstandard frames, `.ndjson.zst`.
+    Zstd,
+    /// No compression, `.ndjson`.
+    None,
+}
+
+/// Retention in whole days, by class of exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Complete exchanges.
+    pub normal_days: u32,
+    /// Exchanges with status 500 and up.
+    pub errors_days: u32,
+    /// Incomplete exchanges.
+    pub incomplete_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { normal_days: 30, errors_days: 90, incomplete_days: 7 }
+    }
+}
+
+/// Options of an S3 destination beyond bucket and prefix.
+#[derive(Clone, Debug, Default)]
+pub struct S3Options {
+    /// Another endpoint than AWS's, as a URL.
+    pub endpoint: Option<String>,
+    /// Region, where the usual chain should not decide.
+    pub region: Option<String>,
+    /// Bucket in the path instead of the host name.
+    pub path_style: bool,
+    /// Storage class, as S3 names it.
+    pub storage_class: Option<String>,
+    /// KMS key id or ARN for SSE-KMS; empty: the bucket's default KMS key.
+    pub sse_kms_key: Option<String>,
+    /// Send checksums only where S3 requires them.
+    pub checksums_when_required: bool,
+}
+
+/// Where exchanges go.
+#[derive(Clone, Debug)]
+pub enum DestinationConfig {
+    /// A directory on this machine.
+    Dir(PathBuf),
+    /// A bucket, and a prefix without slashes at its ends (empty for none).
+    S3 {
+        /// The bucket's name.
+        bucket: String,
+        /// The prefix under which everything is stored.
+        prefix: String,
+        /// How to talk to the store.
+        options: S3Options,
+    },
+}
+
+/// How exchanges are stored.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The destination.
+    pub to: DestinationConfig,
+    /// The state directory; `None`: one that belongs to the destination.
+    pub state: Option<PathBuf>,
+    /// Uncompressed bytes at which a batch rolls.
+    pub batch_bytes: u64,
+    /// Age at which a batch rolls.
+    pub batch_age: Duration,
+    /// Compression of batches.
+    pub compression: Compression,
+    /// Compression level; `None`: the default of the compression.
+    pub compression_level: Option<u32>,
+    /// Bytes of spool (accepted and not yet stored) at which reading stops, or new captures are shed.
+    pub spool_limit_bytes: u64,
+    /// Largest body kept inside its exchange, in bytes; larger ones are objects of their own.
+    pub inline_body_bytes: u64,
+    /// Retention classes.
+    pub retention: Retention,
+    /// How often what was read is made durable.
+    pub commit_interval: Duration,
+    /// Whether damaged spool files are set aside at the start, and their exchanges given up.
+    pub accept_damage: bool,
+}
+
+/// What happens to an exchange before it is stored.
+#[derive(Clone, Debug)]
+pub struct ProcessConfig {
+    /// Whether the default list of secrets is redacted.
+    pub redact: bool,
+    /// Header names redacted beside the default list.
+    pub redact_headers: Vec<String>,
+    /// Query parameters redacted beside the default list.
+    pub redact_query: Vec<String>,
+    /// Whether Content-Encoding is undone.
+    pub decode: bool,
+    /// Largest decoded body in bytes; larger ones are stored as captured.
+    pub decode_limit_bytes: u64,
+}
+
+/// Everything a run needs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where lines are read from.
+    pub input: InputConfig,
+    /// How long a capture stays open after its last chunk.
+    pub timeout: Duration,
+    /// What happens to exchanges.
+    pub process: ProcessConfig,
+    /// Where and how they are stored.
+    pub store: StoreConfig,
+}

@@ -1,0 +1,178 @@
+//! A queue between two threads, bounded by the weight of what it holds (bytes, usually), so that neither many small things nor a few
+//! large ones can grow it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What [`Receiver::pop`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Popped<T> {
+    /// The next item.
+    Item(T),
+    /// Nothing came in time.
+    Empty,
+    /// Nothing will come any more.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    state: Mutex<State<T>>,
+    /// Something came, or one side left.
+    filled: Condvar,
+    /// Something went, or one side left.
+    emptied: Condvar,
+    limit: usize,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    items: VecDeque<(T, usize)>,
+    weight: usize,
+    senders: usize,
+    receiver_left: bool,
+}
+
+impl<T> Shared<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A queue that holds items up to `limit` in weight; one item is always let in.
+pub(crate) fn queue<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
+    let state = State { items: VecDeque::new(), weight: 0, senders: 1, receiver_left: false };
+    let shared =
+        Arc::new(Shared { state: Mutex::new(state), filled: Condvar::new(), emptied: Condvar::new(), limit });
+    (Sender(shared.clone()), Receiver(shared))
+}
+
+/// Puts items in.
+#[derive(Debug)]
+pub(crate) struct Sender<T>(Arc<Shared<T>>);
+
+impl<T> Sender<T> {
+    /// Puts an item in, waiting for room. False where nobody will take it out.
+    pub(crate) fn push(&self, item: T, weight: usize) -> bool {
+        let mut state = self.0.state();
+        while state.weight + weight > self.0.limit && !state.items.is_empty() && !state.receiver_left {
+            state = self.0.emptied.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.put(state, item, weight)
+    }
+
+    /// Puts an item in at once, whatever the queue holds: for the few that must not wait.
+    pub(crate) fn push_now(&self, item: T) -> bool {
+        self.push_over(item, 0)
+    }
+
+    /// The same for an item that counts: for senders which look at [`fill`](Self::fill) before they make it.
+    pub(crate) fn push_over(&self, item: T, weight: usize) -> bool {
+        self.put(self.0.state(), item, weight)
+    }
+
+    fn put(&self, mut state: MutexGuard<'_, State<T>>, item: T, weight: usize) -> bool {
+        if state.receiver_left {
+            return false;
+        }
+        state.weight += weight;
+        state.items.push_back((item, weight));
+        drop(state);
+        self.0.filled.notify_one();
+        true
+    }
+
+    /// The weight held now, as a share of the limit.
+    pub(crate) fn fill(&self) -> f64 {
+        self.0.state().weight as f64 / self.0.limit as f64
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.0.state().senders += 1;
+        Sender(self.0.clone())
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.0.state().senders -= 1;
+        self.0.filled.notify_all();
+    }
+}
+
+/// Takes items out.
+#[derive(Debug)]
+pub(crate) struct Receiver<T>(Arc<Shared<T>>);
+
+impl<T> Receiver<T> {
+    /// Takes the next item, waiting for at most `patience`.
+    pub(crate) fn pop(&self, patience: Duration) -> Popped<T> {
+        let deadline = Instant::now() + patience;
+        let mut state = self.0.state();
+        loop {
+            if let Some((item, weight)) = state.items.pop_front() {
+                state.weight -= weight;
+                drop(state);
+                self.0.emptied.notify_all();
+                return Popped::Item(item);
+            }
+            if state.senders == 0 {
+                return Popped::Closed;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Popped::Empty;
+            }
+            state = self.0.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let items = {
+            let mut state = self.0.state();
+            state.receiver_left = true;
+            std::mem::take(&mut state.items)
+        };
+        drop(items); // Outside the lock: an item may hold a sender of this very queue.
+        self.0.emptied.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn a_full_queue_holds_the_sender_back_until_there_is_room() {
+        let (sender, receiver) = queue(10);
+        assert!(sender.push(1, 8));
+        let waiting = std::thread::spawn(move || {
+            let began = Instant::now();
+            assert!(sender.push(2, 8));
+            began.elapsed()
+        });
+        std::thread::sleep(SOON * 2);
+        assert_eq!(receiver.pop(SOON), Popped::Item(1));
+        assert!(waiting.join().unwrap() >= SOON);
+        assert_eq!(receiver.pop(SOON), Popped::Item(2));
+        assert_eq!(receiver.pop(SOON), Popped::Closed);
+    }
+
+    #[test]
+    fn one_item_over_the_limit_is_let_in_and_urgent_ones_always_are() {
+        let (sender, receiver) = queue(10);
+        assert!(sender.push(1, 100) && sender.push_now(2));
+        assert!(sender.fill() > 1.0);
+        assert_eq!((receiver.pop(SOON), receiver.pop(SOON)), (Popped::Item(1), Popped::Item(2)));
+        assert_eq!(receiver.pop(SOON), Popped::Empty);
+        drop(receiver);
+        assert!(!sender.push(3, 1));
+    }
+}

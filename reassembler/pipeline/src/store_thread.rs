@@ -1,0 +1,268 @@
+//! The thread that owns the spool: it processes exchanges, appends them to batches, and commits.
+//!
+//! Invariant: nothing is committed between an exchange and the positions of the lines it was made of. Exchanges and commits come through
+//! one queue, in order; a commit of this thread's own (after uploads, or when batches rolled by age) happens only while no exchange has
+//! been appended since the core's last one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use reassemble_assembler::Assembled;
+use reassemble_formats::exchange::{Content, Exchange};
+use reassemble_formats::layout::Partition;
+use reassemble_store::{Changes, FaultKind, Spool, StateError, UploadEvent};
+
+use crate::ledger::Ledger;
+use crate::process::Processor;
+use crate::queue::{Popped, Receiver, Sender};
+use crate::run::StatusBoard;
+use crate::core::CoreMessage;
+
+/// What the store thread is told.
+pub(crate) enum StoreMessage {
+    /// Store this.
+    Exchange(Box<Assembled>),
+    /// Seal every batch.
+    RollAll,
+    /// Make everything before this durable, with these changes of the core's and its ledger of this run.
+    Commit(Box<CommitRequest>),
+    /// The uploader tells something.
+    Upload(UploadEvent),
+    /// Commit what uploads changed, and end.
+    Close,
+}
+
+/// The core's share of a commit.
+pub(crate) struct CommitRequest {
+    /// Positions, open captures and ids.
+    pub(crate) changes: Changes,
+    /// The counts of this run.
+    pub(crate) ledger: Ledger,
+}
+
+/// What the store thread lets others see without asking.
+#[derive(Debug, Default)]
+pub(crate) struct StoreGauges {
+    /// Bytes accepted and not yet at the destination.
+    pub(crate) spool_bytes: AtomicU64,
+    /// Objects that wait for the destination.
+    pub(crate) objects_waiting: AtomicU64,
+    /// Whether a fault that only a person can mend keeps objects from the destination.
+    pub(crate) failing_for_good: AtomicBool,
+    /// Whether the spool has reached its limit.
+    pub(crate) spool_full: AtomicBool,
+    /// Whether any fault does.
+    pub(crate) failing: AtomicBool,
+    /// Set by a stop: do not wait for room on the disk any more.
+    pub(crate) hurry: AtomicBool,
+}
+
+/// How often a full disk is looked at again.
+const DISK_RETRY: Duration = Duration::from_millis(250);
+/// How often ages of batches are looked at.
+const ROLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The thread's state.
+pub(crate) struct StoreThread {
+    pub(crate) spool: Spool,
+    pub(crate) processor: Processor,
+    pub(crate) inline_body_bytes: u64,
+    pub(crate) batch_age: Option<Duration>,
+    pub(crate) own_commit_after: Duration,
+    pub(crate) inbox: Receiver<StoreMessage>,
+    pub(crate) core: Sender<CoreMessage>,
+    pub(crate) wake_uploader: Box<dyn Fn() + Send>,
+    pub(crate) board: Arc<StatusBoard>,
+    pub(crate) gauges: Arc<StoreGauges>,
+    /// The ledger since the state directory was made, without this run.
+    pub(crate) base: Ledger,
+    /// The core's ledger as of its last commit.
+    pub(crate) run: Ledger,
+    /// What this thread counts itself.
+    pub(crate) stored: Ledger,
+    pub(crate) appended: bool,
+    /// When there first was something to commit on this thread's own account.
+    pub(crate) own_since: Option<Instant>,
+    pub(crate) line: Vec<u8>,
+}
+
+impl StoreThread {
+    /// Works until it is told to close. An error is told to the core, and ends it.
+    pub(crate) fn run(mut self) {
+        if let Err(error) = self.work() {
+            self.core.push_now(CoreMessage::StoreFailed(error));
+        }
+    }
+
+    fn work(&mut self) -> Result<(), StateError> {
+        let mut rolled_at = Instant::now();
+        self.publish();
+        loop {
+            match self.inbox.pop(ROLL_INTERVAL) {
+                Popped::Item(StoreMessage::Exchange(assembled)) => self.append(*assembled)?,
+                Popped::Item(StoreMessage::RollAll) => {
+                    self.patiently(Spool::roll_all)?;
+                    self.own_since.get_or_insert_with(Instant::now);
+                }
+                Popped::Item(StoreMessage::Commit(request)) => {
+                    self.roll_due()?;
+                    self.run = request.ledger;
+                    self.commit(request.changes)?;
+                    self.core.push_now(CoreMessage::Committed);
+                }
+                Popped::Item(StoreMessage::Upload(event)) => self.uploaded(event)?,
+                Popped::Item(StoreMessage::Close) | Popped::Closed => {
+                    return if self.appended { Ok(()) } else { self.commit(Changes::default()) };
+                }
+                Popped::Empty => (),
+            }
+            if rolled_at.elapsed() >= ROLL_INTERVAL {
+                rolled_at = Instant::now();
+                self.roll_due()?;
+            }
+            if !self.appended && self.own_since.is_some_and(|since| since.elapsed() >= self.own_commit_after) {
+                self.commit(Changes::default())?;
+            }
+        }
+    }
+
+    fn append(&mut self, assembled: Assembled) -> Result<(), StateError> {
+        let Assembled { mut exchange, ts_us, .. } = assembled;
+        let partition = self.processor.process(&mut exchange, ts_us);
+        self.appended = true;
+        self.split_off_bodies(&mut exchange, &partition)?;
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        exchange.write_line(&mut line);
+        let appended = self.patiently(|spool| spool.append(&partition, &line, ts_us));
+        // One large exchange must not hold its memory for good.
+        line.shrink_to(1 << 20);
+        self.line = line;
+        self.gauges.spool_bytes.store(self.spool.spool_bytes(), Ordering::Relaxed);
+        appended
+    }
+
+    /// Bodies over the inline limit become objects of their own.
+    fn split_off_bodies(&mut self, exchange: &mut Exchange, partition: &Partition) -> Result<(), StateError> {
+        let request = exchange.request.as_mut().map(|request| &mut request.body);
+        let response = exchange.response.as_mut().map(|response| &mut response.body);
+        for body in [request, response].into_iter().flatten() {
+            if body.content.len() <= self.inline_body_bytes {
+                continue;
+            }
+            if let Content::Bytes(bytes) = &body.content {
+                let object = self.patiently(|spool| spool.put_body(partition, bytes))?;
+                body.content = Content::Object { key: object.key, sha256: object.sha256, len: object.bytes };
+            }
+        }
+        Ok(())
+    }
+
+    fn roll_due(&mut self) -> Result<(), StateError> {
+        if self.batch_age.is_none() {
+            return Ok(());
+        }
+        let open = self.spool.open_batches();
+        let now_us = crate::core::wall_us();
+        self.patiently(|spool| spool.roll_due(now_us))?;
+        if self.spool.open_batches() < open {
+            self.own_since.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, mut changes: Changes) -> Result<(), StateError> {
+        changes.ledger = serde_json::to_vec(&self.total()).unwrap_or_default();
+        let sealed = self.patiently(|spool| spool.commit(&changes))?;
+        self.appended = false;
+        self.own_since = None;
+        if !sealed.is_empty() {
+            self.gauges.objects_waiting.fetch_add(sealed.len() as u64, Ordering::Relaxed);
+            (self.wake_uploader)();
+        }
+        self.publish();
+        let at = crate::core::wall_us() / 1_000_000;
+        self.board.update(|status| status.last_commit_unix_s = u64::try_from(at).unwrap_or_default());
+        Ok(())
+    }
+
+    fn uploaded(&mut self, event: UploadEvent) -> Result<(), StateError> {
+        match event {
+            UploadEvent::Stored { object_no, bytes, already } => {
+                if let Some(exchanges) = self.spool.mark_stored(object_no)? {
+                    self.stored.exchanges_stored += exchanges;
+                    self.gauges.objects_waiting.fetch_sub(1, Ordering::Relaxed);
+                    self.stored.objects_stored += 1;
+                    self.stored.bytes_stored += bytes;
+                    self.stored.objects_already_stored += u64::from(already);
+                    self.own_since.get_or_insert_with(Instant::now);
+                }
+                self.publish();
+            }
+            UploadEvent::Failing { why, retry_in, kind, .. } => {
+                let for_good = matches!(kind, FaultKind::Permanent | FaultKind::Credentials | FaultKind::Object);
+                self.gauges.failing_for_good.store(for_good, Ordering::Relaxed);
+                self.gauges.failing.store(true, Ordering::Relaxed);
+                tracing::warn!(retry_in_s = retry_in.as_secs_f64(), "the destination refuses, nothing is lost: {why}");
+                self.board.update(|status| status.destination_failing = Some(why));
+            }
+            UploadEvent::Recovered => {
+                self.gauges.failing_for_good.store(false, Ordering::Relaxed);
+                self.gauges.failing.store(false, Ordering::Relaxed);
+                tracing::info!("the destination takes objects again");
+                self.board.update(|status| status.destination_failing = None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Repeats what a full disk refused until there is room: the queue behind it fills, and reading stops by itself.
+    fn patiently<T>(&mut self, mut act: impl FnMut(&mut Spool) -> Result<T, StateError>) -> Result<T, StateError> {
+        let mut told = false;
+        loop {
+            match act(&mut self.spool) {
+                Err(error) if error.is_retryable() && !self.gauges.hurry.load(Ordering::Relaxed) => {
+                    if !told {
+                        tracing::error!("{error}");
+                        self.board.update(|status| status.destination_failing = Some(error.to_string()));
+                        told = true;
+                    }
+                    std::thread::sleep(DISK_RETRY);
+                }
+                result => {
+                    if told && result.is_ok() {
+                        tracing::info!("the disk has room again");
+                        self.board.update(|status| status.destination_failing = None);
+                    }
+                    return result;
+                }
+            }
+        }
+    }
+
+    fn total(&self) -> Ledger {
+        self.base.plus(&self.stored).plus(&self.run)
+    }
+
+    /// Shows the state of the spool and what was stored.
+    fn publish(&self) {
+        let spool_bytes = self.spool.spool_bytes();
+        self.gauges.spool_bytes.store(spool_bytes, Ordering::Relaxed);
+        let objects_waiting = self.gauges.objects_waiting.load(Ordering::Relaxed);
+        self.board.update(|status| {
+            status.spool_bytes = spool_bytes;
+            status.objects_waiting = objects_waiting;
+            for ledger in [&mut status.run, &mut status.total] {
+                ledger.exchanges_stored = self.stored.exchanges_stored;
+                ledger.objects_stored = self.stored.objects_stored;
+                ledger.bytes_stored = self.stored.bytes_stored;
+                ledger.objects_already_stored = self.stored.objects_already_stored;
+            }
+            status.total.exchanges_stored += self.base.exchanges_stored;
+            status.total.objects_stored += self.base.objects_stored;
+            status.total.bytes_stored += self.base.bytes_stored;
+            status.total.objects_already_stored += self.base.objects_already_stored;
+        });
+    }
+}

@@ -1,0 +1,102 @@
+//! Destinations: where sealed objects end up.
+//!
+//! Both kinds keep three promises. An object appears under its key whole or not at all. Putting it again is harmless: the same bytes
+//! are [`PutOutcome::AlreadyStored`], other bytes under its key are an error and stay untouched. And a spool file that is not what was
+//! sealed is not stored.
+
+mod dir;
+mod s3;
+mod s3_config;
+mod s3_faults;
+#[cfg(test)]
+mod s3_tests;
+
+pub use self::dir::{DirConfig, DirStore};
+pub use self::s3::S3Store;
+pub use self::s3_config::{KmsKey, S3Config};
+
+use crate::checksum::crc32;
+use crate::error::{Damage, DamagedFile, StoreError};
+use crate::object::{ObjectKind, SealedObject};
+
+/// What a put did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// The object was written.
+    Stored,
+    /// It was there, with the same bytes.
+    AlreadyStored,
+}
+
+/// A destination that passed its check.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckReport {
+    /// What the check could not take away again, in words; `None` where nothing was left.
+    pub left_behind: Option<String>,
+}
+
+/// A directory or a bucket. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// A directory.
+    Dir(DirStore),
+    /// A bucket, or a prefix in one.
+    S3(S3Store),
+}
+
+impl Destination {
+    /// Stores one object.
+    ///
+    /// # Errors
+    /// See [`StoreError::kind`] for whether to try again.
+    pub async fn put(&self, object: &SealedObject) -> Result<PutOutcome, StoreError> {
+        match self {
+            Self::Dir(store) => store.put(object).await,
+            Self::S3(store) => store.put(object).await,
+        }
+    }
+
+    /// Says whether objects could be stored now, by trying, and takes away what the trial made.
+    ///
+    /// # Errors
+    /// What a put would meet.
+    pub async fn check(&self) -> Result<CheckReport, StoreError> {
+        match self {
+            Self::Dir(store) => store.check().await,
+            Self::S3(store) => store.check().await,
+        }
+    }
+
+    /// The destination for people: a path, or `s3://bucket/prefix`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Dir(store) => store.describe(),
+            Self::S3(store) => store.describe(),
+        }
+    }
+}
+
+/// Reads the spool file and compares it with what was sealed. Blocking.
+fn verify(object: &SealedObject) -> Result<(), StoreError> {
+    let damaged = |damage| {
+        let lines = u64::from(object.kind == ObjectKind::Batch);
+        StoreError::Damaged(DamagedFile { path: object.path.clone(), damage, key: object.key.clone(), lines })
+    };
+    match crc32(&object.path) {
+        Ok((have, _)) if have < object.bytes => Err(damaged(Damage::Short { have, want: object.bytes })),
+        Ok(found) if found != (object.bytes, object.crc32) => Err(damaged(Damage::Changed)),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(damaged(Damage::Missing)),
+        Err(error) => Err(StoreError::file("read", &object.path)(error)),
+    }
+}
+
+/// Runs blocking file work beside the runtime.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(StoreError::Config(format!("a task of the destination failed: {error}"))),
+    }
+}

@@ -1,0 +1,139 @@
+//! What an S3 store's answers mean: SDK errors become [`StoreError`]s, here and nowhere else.
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use crate::error::StoreError;
+
+/// Longest text of a store that is passed on.
+const MAX_DETAIL_CHARS: usize = 300;
+
+/// Who was asked, for what.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked<'a> {
+    pub(crate) bucket: &'a str,
+    /// Endpoint or region.
+    pub(crate) place: &'a str,
+    /// `s3://bucket/key`.
+    pub(crate) target: String,
+    /// The permissions that the call needs.
+    pub(crate) needs: &'static str,
+}
+
+/// A store's answer, as far as it decides anything.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) code: String,
+    detail: String,
+    bucket_region: Option<String>,
+}
+
+/// The answer in an error; `None` where there was none.
+pub(crate) fn answer<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Answer> {
+    let SdkError::ServiceError(service) = error else { return None };
+    let status = service.raw().status().as_u16();
+    let code = service.err().code().unwrap_or_default().to_owned();
+    let detail = match (code.is_empty(), service.err().message()) {
+        (true, _) => format!("HTTP {status}"),
+        (false, None) => format!("HTTP {status} {}", printable(&code)),
+        (false, Some(message)) => format!("HTTP {status} {}: {}", printable(&code), printable(message)),
+    };
+    let bucket_region = service.raw().headers().get("x-amz-bucket-region").map(printable);
+    Some(Answer { status, code, detail, bucket_region })
+}
+
+/// The error that says what to do.
+pub(crate) fn fault<E>(error: &SdkError<E, HttpResponse>, asked: Asked<'_>) -> StoreError
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match answer(error) {
+        Some(answer) => of_answer(answer, asked),
+        None => of_silence(error, asked),
+    }
+}
+
+fn of_answer(answer: Answer, asked: Asked<'_>) -> StoreError {
+    let Answer { status, code, detail, bucket_region } = answer;
+    let Asked { bucket, place, target, needs } = asked;
+    let (bucket, place) = (bucket.to_owned(), place.to_owned());
+    let hint = bucket_region.map_or_else(String::new, |region| format!(" but in {region}"));
+    match (status, code.as_str()) {
+        (_, "NoSuchBucket") => StoreError::NoSuchBucket { bucket, place },
+        (
+            _,
+            "PermanentRedirect"
+            | "TemporaryRedirect"
+            | "AuthorizationHeaderMalformed"
+            | "IllegalLocationConstraintException",
+        )
+        | (301 | 302 | 307 | 308, _) => StoreError::WrongRegion { bucket, place, hint },
+        (_, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired") => {
+            StoreError::ExpiredCredentials { place, detail }
+        }
+        (
+            _,
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "InvalidToken"
+            | "UnrecognizedClientException"
+            | "NotSignedUp",
+        )
+        | (401, _) => StoreError::WrongCredentials { place, detail },
+        (_, "RequestTimeTooSkewed" | "RequestExpired") => StoreError::SkewedClock { place, detail },
+        (
+            _,
+            "SlowDown"
+            | "RequestTimeout"
+            | "ConditionalRequestConflict"
+            | "OperationAborted"
+            | "BadDigest"
+            | "IncompleteBody",
+        )
+        | (_, "ThrottlingException" | "TooManyRequests" | "NoSuchUpload" | "RequestTimeoutException")
+        | (408 | 409 | 429 | 500 | 502..=599, _) => StoreError::Busy { place, detail },
+        (403, _) => StoreError::AccessDenied { target, place, detail, needs },
+        // Only HEAD has no code, and it is only asked for the bucket, or for an object that is known to exist.
+        (404, "" | "NotFound") => StoreError::NoSuchBucket { bucket, place },
+        _ => StoreError::Refused { place, target, detail },
+    }
+}
+
+fn of_silence<E: Error + 'static>(error: &SdkError<E, HttpResponse>, asked: Asked<'_>) -> StoreError {
+    let place = asked.place.to_owned();
+    let mut link: Option<&(dyn Error + 'static)> = Some(error);
+    let mut deepest = String::new();
+    while let Some(at) = link {
+        if at.is::<CredentialsError>() {
+            return StoreError::NoCredentials { place, detail: printable(&chain(at)) };
+        }
+        deepest = at.to_string();
+        link = at.source();
+    }
+    match error {
+        SdkError::TimeoutError(_) => StoreError::Unreachable { place, detail: "no answer in time".into() },
+        SdkError::ConstructionFailure(_) => {
+            StoreError::Config(format!("a request to {place} cannot be made: {}", printable(&chain(error))))
+        }
+        _ => StoreError::Unreachable { place, detail: printable(&deepest) },
+    }
+}
+
+/// An error and its sources in one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut link = error.source();
+    while let Some(at) = link {
+        text = format!("{text}: {at}");
+        link = at.source();
+    }
+    text
+}
+
+/// A peer's words: bounded, and without control characters, for they reach a terminal.
+fn printable(text: &str) -> String {
+    text.chars().take(MAX_DETAIL_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

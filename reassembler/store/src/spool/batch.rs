@@ -1,0 +1,175 @@
+//! One open batch: its finished blocks lie in its spool file, its unfinished block in memory and in the database.
+//!
+//! The unfinished block is `rows of the database ++ memory`, overlapping:
+//!
+//! ```text
+//! |<------- parked ------->|<------------- tail ------------->|
+//! |  only in the database  |  saved (both)  |  only in memory |
+//! |<---------- rows, in order ------------->|
+//! ```
+//!
+//! A commit saves what is only in memory; a short memory parks the whole tail. Neither changes where a block ends.
+
+use reassemble_formats::layout::{BatchEncoding, Partition};
+
+use super::rows::{BatchRow, EncodingName};
+use super::state::State;
+use crate::error::StateError;
+
+pub(crate) struct OpenBatch {
+    pub(crate) file_no: u64,
+    pub(crate) partition: Partition,
+    pub(crate) encoding: BatchEncoding,
+    pub(crate) first_ts_us: i64,
+    pub(crate) stored_bytes: u64,
+    pub(crate) crc32: u32,
+    pub(crate) plain_bytes: u64,
+    pub(crate) lines: u64,
+    pub(crate) opened_us: Option<i64>,
+    pub(crate) touch: u64,
+    /// Differs from its committed row.
+    pub(crate) changed: bool,
+    parked: usize,
+    tail: Vec<u8>,
+    saved: usize,
+    rows: u32,
+}
+
+impl OpenBatch {
+    pub(crate) fn new(file_no: u64, partition: Partition, encoding: BatchEncoding, first_ts_us: i64) -> Self {
+        Self {
+            file_no,
+            partition,
+            encoding,
+            first_ts_us,
+            stored_bytes: 0,
+            crc32: 0,
+            plain_bytes: 0,
+            lines: 0,
+            opened_us: None,
+            touch: 0,
+            changed: true,
+            parked: 0,
+            tail: Vec::new(),
+            saved: 0,
+            rows: 0,
+        }
+    }
+
+    /// The batch of a committed row; its unfinished block stays in the database. `None` where the row is not one.
+    pub(crate) fn restore(file_no: u64, row: &BatchRow) -> Option<Self> {
+        Some(Self {
+            stored_bytes: row.stored_bytes,
+            crc32: row.crc32,
+            plain_bytes: row.plain_bytes,
+            lines: row.lines,
+            opened_us: row.opened_us,
+            touch: row.touch,
+            changed: false,
+            parked: usize::try_from(row.tail_bytes).ok()?,
+            rows: row.tail_rows,
+            ..Self::new(file_no, row.partition.parse().ok()?, row.encoding.into(), row.first_ts_us)
+        })
+    }
+
+    pub(crate) fn to_row(&self) -> BatchRow {
+        BatchRow {
+            partition: self.partition.to_string(),
+            encoding: EncodingName::from(self.encoding),
+            first_ts_us: self.first_ts_us,
+            stored_bytes: self.stored_bytes,
+            crc32: self.crc32,
+            plain_bytes: self.plain_bytes,
+            lines: self.lines,
+            opened_us: self.opened_us,
+            touch: self.touch,
+            tail_rows: self.rows,
+            tail_bytes: (self.parked + self.saved) as u64,
+        }
+    }
+
+    /// Bytes of the unfinished block.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.parked + self.tail.len()
+    }
+
+    /// Takes a line, and gives it a newline where it has none; a batch without a buffer takes the spare one. Returns the bytes that
+    /// it took.
+    pub(crate) fn push(&mut self, line: &[u8], spare: &mut Vec<u8>) -> usize {
+        if self.tail.capacity() == 0 {
+            self.tail = std::mem::take(spare);
+        }
+        let before = self.tail.len();
+        self.tail.extend_from_slice(line);
+        if line.last() != Some(&b'\n') {
+            self.tail.push(b'\n');
+        }
+        let taken = self.tail.len() - before;
+        self.plain_bytes += taken as u64;
+        self.lines += 1;
+        self.changed = true;
+        taken
+    }
+
+    /// Writes what is only in memory to the database.
+    pub(crate) fn save(&mut self, state: &mut State) -> Result<(), StateError> {
+        if self.saved < self.tail.len() {
+            state.put_tail(self.file_no, self.rows, &self.tail[self.saved..])?;
+            self.rows += 1;
+            self.saved = self.tail.len();
+            self.changed = true;
+        }
+        Ok(())
+    }
+
+    /// Leaves the unfinished block to the database; returns the bytes of memory that this frees.
+    pub(crate) fn park(&mut self, state: &mut State) -> Result<usize, StateError> {
+        self.save(state)?;
+        let freed = self.tail.len();
+        self.parked += freed;
+        self.tail = Vec::new();
+        self.saved = 0;
+        Ok(freed)
+    }
+
+    /// Shows the whole unfinished block.
+    pub(crate) fn with_block<T>(
+        &mut self,
+        state: &mut State,
+        work: impl FnOnce(&[u8]) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        if self.parked == 0 {
+            return work(&self.tail);
+        }
+        let mut block = state.read_tail(self.file_no)?;
+        if block.len() != self.parked + self.saved {
+            let detail =
+                format!("batch {} has {} bytes of lines, not {}", self.file_no, block.len(), self.parked + self.saved);
+            return Err(StateError::Torn { path: state.path().to_owned(), detail });
+        }
+        block.extend_from_slice(&self.tail[self.saved..]);
+        work(&block)
+    }
+
+    /// The block is in the spool file now, as `stored` bytes more. Returns the bytes of memory that this frees.
+    pub(crate) fn finish_block(&mut self, state: &mut State, stored: &[u8]) -> Result<usize, StateError> {
+        if self.rows > 0 {
+            state.clear_tail(self.file_no)?;
+        }
+        let mut crc = crc32fast::Hasher::new_with_initial_len(self.crc32, self.stored_bytes);
+        crc.update(stored);
+        self.crc32 = crc.finalize();
+        self.stored_bytes += stored.len() as u64;
+        let freed = self.tail.len();
+        self.tail.clear();
+        (self.parked, self.saved, self.rows) = (0, 0, 0);
+        self.changed = true;
+        Ok(freed)
+    }
+
+    /// Takes the buffer of a block that is finished, for another batch: else each batch would keep one for ever.
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        debug_assert!(self.tail.is_empty(), "a buffer with lines in it was taken");
+        std::mem::take(&mut self.tail)
+    }
+}

@@ -1,0 +1,87 @@
+//! What a spool is told: folders, sizes and limits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reassemble_formats::layout::BatchEncoding;
+
+/// How batches are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// gzip at a level from 0 to 9.
+    Gzip {
+        /// zlib's level.
+        level: u32,
+    },
+    /// Zstandard.
+    Zstd {
+        /// zstd's level.
+        level: i32,
+    },
+    /// None: plain lines.
+    None,
+}
+
+impl Compression {
+    pub(crate) fn encoding(self) -> BatchEncoding {
+        match self {
+            Self::Gzip { .. } => BatchEncoding::Gzip,
+            Self::Zstd { .. } => BatchEncoding::Zstd,
+            Self::None => BatchEncoding::Plain,
+        }
+    }
+}
+
+/// Configuration of a [`Spool`](super::Spool). [`SpoolConfig::new`] has the defaults.
+#[derive(Debug, Clone)]
+pub struct SpoolConfig {
+    /// The state directory; made if it is missing. One daemon each.
+    pub state_dir: PathBuf,
+    /// Uncompressed bytes at which a batch is sealed.
+    pub batch_bytes: u64,
+    /// Age at which a batch is sealed, counted from the first [`roll_due`](super::Spool::roll_due) that saw it.
+    pub batch_age: Duration,
+    /// How new batches are compressed; batches that are open already keep theirs.
+    pub compression: Compression,
+    /// Uncompressed bytes at which a block is compressed and appended to its spool file. A block ends after the line that reaches
+    /// this, so blocks depend on the lines alone.
+    pub block_bytes: usize,
+    /// Bytes of unfinished blocks held in memory over all batches; beyond it the coldest batches' go to the database.
+    pub pending_bytes: usize,
+    /// Batches open at once; one more seals the batch that was appended to least recently.
+    pub max_open_batches: usize,
+    /// Stored ids a generation holds; a full one replaces the older. So between one and two times as many are known.
+    pub seen_per_generation: u64,
+    /// The database's page cache.
+    pub cache_bytes: usize,
+    /// Appends stop below this much free disk, commits below half of it, so that the database never meets a full disk.
+    pub min_free_bytes: u64,
+    /// Mode of files.
+    pub file_mode: u32,
+    /// Mode of folders.
+    pub folder_mode: u32,
+    /// Set once, by a person who read [`StateError::Damaged`](crate::StateError::Damaged): every spool file is checked against its
+    /// checksum, and damaged ones are moved to `quarantine/` and forgotten.
+    pub accept_damage: bool,
+}
+
+impl SpoolConfig {
+    /// The defaults, for a state directory.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            state_dir: state_dir.into(),
+            batch_bytes: 64 << 20,
+            batch_age: Duration::from_secs(60),
+            compression: Compression::Gzip { level: 6 },
+            block_bytes: 256 << 10,
+            pending_bytes: 4 << 20,
+            max_open_batches: 10_000,
+            seen_per_generation: 1_000_000,
+            cache_bytes: 4 << 20,
+            min_free_bytes: 8 << 20,
+            file_mode: 0o600,
+            folder_mode: 0o700,
+            accept_damage: false,
+        }
+    }
+}

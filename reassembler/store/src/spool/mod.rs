@@ -1,0 +1,349 @@
+//! The spool: exchanges on the local disk between the assembler and a destination, exactly once over crashes.
+//!
+//! # On disk, in the state directory
+//! - `lock`: held with flock while a spool is open; holds the process id.
+//! - `state.redb`: the database ([`rows`]).
+//! - `spool/<n>.part`: a batch's finished blocks, each a gzip member or zstd frame; `spool/<n>.body`: a large body.
+//! - `quarantine/`: what was damaged and set aside on request.
+//!
+//! # How it works
+//! [`Spool::append`] puts a line into its partition's open batch. A block that is full is compressed and appended to the batch's file;
+//! a batch that is full, old, or least recently used where too many are open is *sealed*: its last block is written, its file is read
+//! once for its SHA-256 (so no hash state has to survive a restart) and checked against the CRC-32 kept since its first block.
+//! [`Spool::commit`] fsyncs the files, then commits one transaction: positions, open captures, ids, ledger, batches with their
+//! committed lengths, the lines of unfinished blocks, and sealed objects.
+//!
+//! # What always holds
+//! - Blocks, and the batches that size and number seal, depend on the appended lines alone, never on when commits happened. So the
+//!   same appends after a crash give byte-equal objects.
+//! - Files are never longer than committed after an open; a shorter or missing one is an error that names what is lost.
+//! - After an error that is not [`StateError::is_retryable`], every call answers [`StateError::Stopped`]: nothing is built on a write
+//!   that may not have happened. Opening anew goes back to the last commit.
+
+mod batch;
+mod body;
+mod config;
+mod encoder;
+mod files;
+mod reader;
+mod recovery;
+mod rows;
+mod sealing;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::PathBuf;
+
+use reassemble_formats::layout::{self, Partition};
+
+pub use self::body::BodyWriter;
+pub use self::config::{Compression, SpoolConfig};
+pub(crate) use self::files::sync_dir;
+pub use self::reader::StateReader;
+pub use self::recovery::Restored;
+
+use self::batch::OpenBatch;
+use self::encoder::Encoder;
+use self::files::SpoolFiles;
+use self::rows::SealedRow;
+use self::state::{Counters, State};
+use crate::error::StateError;
+use crate::object::{BodyRef, ObjectKind, SealedObject};
+
+/// What the caller adds to a commit, all of one instant with the appends before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Positions of inputs, opaque; `None` forgets one.
+    pub inputs: Vec<(u64, Option<Vec<u8>>)>,
+    /// Rows of open captures: capture, row, content.
+    pub open_put: Vec<(u64, u32, Vec<u8>)>,
+    /// Captures whose rows go; applied after `open_put`.
+    pub open_remove: Vec<u64>,
+    /// Ids of exchanges that are stored, with what is remembered of each.
+    pub seen: Vec<(String, Vec<u8>)>,
+    /// The loss ledger; empty: unchanged.
+    pub ledger: Vec<u8>,
+}
+
+impl Changes {
+    /// True where there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.inputs.is_empty()
+            && self.open_put.is_empty()
+            && self.open_remove.is_empty()
+            && self.seen.is_empty()
+            && self.ledger.is_empty()
+    }
+}
+
+/// Exchanges on the local disk, exactly once over crashes. Blocking; belongs to one thread.
+pub struct Spool {
+    config: SpoolConfig,
+    state: State,
+    files: SpoolFiles,
+    encoder: Encoder,
+    batches: HashMap<u64, OpenBatch>,
+    by_partition: HashMap<Partition, u64>,
+    /// Order of the last append to file number: least recent first.
+    recent: BTreeMap<u64, u64>,
+    /// The same, of the batches that hold lines in memory.
+    resident: BTreeMap<u64, u64>,
+    /// Bytes of lines in memory.
+    held_bytes: usize,
+    counters: Counters,
+    /// A batch that should have been compressed or sealed but for a full disk. Comes before everything else.
+    debt: Option<u64>,
+    /// Sealed since the last commit.
+    sealed: Vec<SealedObject>,
+    /// Spool files whose objects are stored; they go after the next commit.
+    stored: Vec<(PathBuf, u64)>,
+    spool_bytes: u64,
+    stopped: bool,
+    /// The last compressed block; kept for its memory.
+    scratch: Vec<u8>,
+    /// The buffer of the block before; the next batch that begins a block in memory takes it.
+    spare: Vec<u8>,
+    /// Held until the end; declared last, so it goes last.
+    _lock: File,
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spool")
+            .field("state_dir", &self.config.state_dir)
+            .field("open_batches", &self.batches.len())
+            .field("spool_bytes", &self.spool_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Spool {
+    /// Opens the state directory, or makes one, and goes back to its last commit.
+    ///
+    /// # Errors
+    /// Any [`StateError`]; each says what to do.
+    pub fn open(config: SpoolConfig) -> Result<(Self, Restored), StateError> {
+        recovery::open(config)
+    }
+
+    /// Puts one line (its newline may be missing) into its partition's batch; `ts_us` is its exchange's time.
+    ///
+    /// # Errors
+    /// On [`StateError::DiskFull`] the line was not taken and may be offered again.
+    pub fn append(&mut self, partition: &Partition, line: &[u8], ts_us: i64) -> Result<(), StateError> {
+        self.guarded(|spool| {
+            spool.settle_debt()?;
+            let file_no = match spool.by_partition.get(partition) {
+                Some(&file_no) => file_no,
+                None => spool.open_batch(partition, ts_us)?,
+            };
+            spool.make_room(line.len() + 1)?;
+            let Some(batch) = spool.batches.get_mut(&file_no) else { return Err(StateError::Stopped) };
+            let taken = batch.push(line, &mut spool.spare);
+            spool.held_bytes += taken;
+            spool.spool_bytes += taken as u64;
+            spool.touch(file_no);
+            spool.debt = Some(file_no);
+            match spool.settle_debt() {
+                // The line is taken; the block is compressed before the next one is.
+                Err(error) if error.is_retryable() => Ok(()),
+                other => other,
+            }
+        })
+    }
+
+    /// Keeps a large body as an object of its own, beside the batch that will refer to it.
+    ///
+    /// # Errors
+    /// On [`StateError::DiskFull`] nothing was kept.
+    pub fn put_body(&mut self, partition: &Partition, bytes: &[u8]) -> Result<BodyRef, StateError> {
+        let mut writer = self.body_writer(partition)?;
+        self.guarded(|_| writer.write(bytes))?;
+        self.finish_body(writer)
+    }
+
+    /// Begins a large body that comes in pieces.
+    ///
+    /// # Errors
+    /// On [`StateError::DiskFull`] nothing was begun.
+    pub fn body_writer(&mut self, partition: &Partition) -> Result<BodyWriter, StateError> {
+        self.guarded(|spool| {
+            spool.files.disk.check_free(1)?;
+            let file_no = spool.next_file();
+            let path = spool.files.path(&files::body_name(file_no));
+            let file = spool.files.create(&path)?;
+            Ok(BodyWriter::new(file_no, partition.clone(), path, file, spool.files.disk.clone()))
+        })
+    }
+
+    /// Ends a large body; it is an object from the next commit on. Call this before the append of the line that refers to it.
+    ///
+    /// # Errors
+    /// Where its file cannot be written.
+    pub fn finish_body(&mut self, writer: BodyWriter) -> Result<BodyRef, StateError> {
+        self.guarded(|spool| {
+            let (file_no, partition, path) = (writer.file_no, writer.partition.clone(), writer.path.clone());
+            let body = writer.finish()?;
+            spool.files.touch(path, body.file)?;
+            let key = format!("{partition}{}", layout::body_name(&body.sha256));
+            let row = SealedRow {
+                file: files::body_name(file_no),
+                body: true,
+                key: key.clone(),
+                bytes: body.bytes,
+                sha256: layout::hex(&body.sha256),
+                crc32: body.crc32,
+                lines: 0,
+            };
+            spool.spool_bytes += body.bytes;
+            spool.add_sealed(&row, body.sha256, ObjectKind::Body)?;
+            Ok(BodyRef { key, sha256: row.sha256, bytes: body.bytes })
+        })
+    }
+
+    /// Seals batches of the configured age. `now_us` is the time in microseconds since the epoch; batches that no call has seen yet
+    /// are as old as this call.
+    ///
+    /// # Errors
+    /// On [`StateError::DiskFull`] some may be sealed; call again.
+    pub fn roll_due(&mut self, now_us: i64) -> Result<(), StateError> {
+        let age_us = i64::try_from(self.config.batch_age.as_micros()).unwrap_or(i64::MAX);
+        let mut due = Vec::new();
+        for batch in self.batches.values_mut() {
+            // A clock that was set back must not make a batch wait for it to come round again.
+            let opened_us = batch.opened_us.map_or(now_us, |opened_us| opened_us.min(now_us));
+            if batch.opened_us != Some(opened_us) {
+                batch.opened_us = Some(opened_us);
+                batch.changed = true;
+            }
+            if now_us.saturating_sub(opened_us) >= age_us {
+                due.push(batch.file_no);
+            }
+        }
+        due.sort_unstable();
+        self.guarded(|spool| due.into_iter().try_for_each(|file_no| spool.seal(file_no)))
+    }
+
+    /// Seals every batch.
+    ///
+    /// # Errors
+    /// On [`StateError::DiskFull`] some may be sealed; call again.
+    pub fn roll_all(&mut self) -> Result<(), StateError> {
+        let mut all: Vec<u64> = self.batches.keys().copied().collect();
+        all.sort_unstable();
+        self.guarded(|spool| all.into_iter().try_for_each(|file_no| spool.seal(file_no)))
+    }
+
+    /// Says that a destination has an object. The next commit forgets it, and then its spool file goes. Gives the number
+    /// of exchanges that the object holds; nothing where the object is not known.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    pub fn mark_stored(&mut self, object_no: u64) -> Result<Option<u64>, StateError> {
+        self.guarded(|spool| match spool.state.remove_sealed(object_no)? {
+            Some(row) => {
+                spool.stored.push((spool.files.path(&row.file), row.bytes));
+                Ok(Some(row.lines))
+            }
+            None => Ok(None),
+        })
+    }
+
+    /// Makes everything so far durable in one instant, and returns the objects that may now be uploaded. Does nothing where nothing
+    /// has changed.
+    ///
+    /// # Errors
+    /// On [`StateError::DiskFull`] nothing was committed; call again with the same changes.
+    pub fn commit(&mut self, changes: &Changes) -> Result<Vec<SealedObject>, StateError> {
+        self.guarded(|spool| {
+            let changed = spool.batches.values().any(|batch| batch.changed);
+            if changes.is_empty() && !changed && !spool.state.has_changes() {
+                return Ok(Vec::new());
+            }
+            match spool.settle_debt() {
+                // The lines go to the database as they are. A commit needs less room than a block, and may be what makes room.
+                Err(error) if error.is_retryable() => {}
+                other => other?,
+            }
+            spool.files.disk.check_free(2)?;
+            let mut rows = Vec::new();
+            for batch in spool.batches.values_mut().filter(|batch| batch.changed) {
+                batch.save(&mut spool.state)?;
+                rows.push((batch.file_no, batch.to_row()));
+            }
+            spool.state.put_batches(&rows)?;
+            if !changes.inputs.is_empty() {
+                spool.state.put_inputs(&changes.inputs)?;
+            }
+            if !changes.open_put.is_empty() || !changes.open_remove.is_empty() {
+                spool.state.put_open(&changes.open_put, &changes.open_remove)?;
+            }
+            if !changes.seen.is_empty() {
+                spool.state.put_seen(&changes.seen, spool.config.seen_per_generation)?;
+            }
+            if !changes.ledger.is_empty() {
+                spool.state.put_ledger(&changes.ledger)?;
+            }
+            spool.files.sync()?;
+            spool.state.commit(spool.counters)?;
+            for (file_no, _) in rows {
+                if let Some(batch) = spool.batches.get_mut(&file_no) {
+                    batch.changed = false;
+                }
+            }
+            spool.remove_stored();
+            Ok(std::mem::take(&mut spool.sealed))
+        })
+    }
+
+    /// Bytes that the spool holds: files, and lines not yet in one. What [`Spool::mark_stored`] was told goes with its commit.
+    pub fn spool_bytes(&self) -> u64 {
+        self.spool_bytes
+    }
+
+    /// Batches that are open.
+    pub fn open_batches(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// Bytes of lines that memory holds; at most `pending_bytes` and one line.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Reads the committed state from other threads.
+    pub fn reader(&self) -> StateReader {
+        StateReader::new(self.state.database(), self.state.path().to_owned(), self.files.dir().to_owned())
+    }
+
+    /// Runs one operation; an error that cannot be waited out stops the spool for good.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StateError>) -> Result<T, StateError> {
+        if self.stopped {
+            return Err(StateError::Stopped);
+        }
+        let outcome = work(self);
+        if let Err(error) = &outcome {
+            self.stopped = !error.is_retryable();
+        }
+        outcome
+    }
+
+    fn next_file(&mut self) -> u64 {
+        let file_no = self.counters.next_file;
+        self.counters.next_file += 1;
+        file_no
+    }
+
+    fn remove_stored(&mut self) {
+        for (path, bytes) in self.stored.drain(..) {
+            self.spool_bytes = self.spool_bytes.saturating_sub(bytes);
+            if let Err(error) = std::fs::remove_file(&path) {
+                // No row names it any more, so the next start sweeps it.
+                tracing::warn!(path = %path.display(), %error, "cannot remove a spool file that is stored");
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The state database: one redb file, one write transaction between two commits.
+//!
+//! The transaction is begun at the first change and finished by [`State::commit`]; what a crash leaves of it never existed. So rows may
+//! be written as early as memory asks for it (the lines of cold batches), and still become durable in one instant with the rest.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction};
+
+use super::rows::{BATCHES, BLOBS, BatchRow, FORMAT, INPUTS, META, OPEN, SEALED, SEEN, SealedRow, TAILS, pack_id};
+use crate::error::StateError;
+
+/// The numbers that a commit carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub(crate) next_file: u64,
+    pub(crate) next_object: u64,
+    pub(crate) touch: u64,
+}
+
+pub(crate) struct State {
+    /// Before `db`, so that it is dropped first: closing a database waits for its writer.
+    txn: Option<WriteTransaction>,
+    db: Arc<Database>,
+    path: PathBuf,
+}
+
+impl State {
+    /// Takes an open database whose tables exist.
+    pub(crate) fn new(db: Arc<Database>, path: PathBuf) -> Self {
+        Self { txn: None, db, path }
+    }
+
+    pub(crate) fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.db)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// True where a commit has something to do.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.txn.is_some()
+    }
+
+    fn run<T>(&mut self, work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, StateError> {
+        let outcome = match &self.txn {
+            Some(txn) => work(txn),
+            None => self.db.begin_write().map_err(redb::Error::from).and_then(|txn| work(self.txn.insert(txn))),
+        };
+        outcome.map_err(|source| failed(&self.path, source))
+    }
+
+    pub(crate) fn put_tail(&mut self, file_no: u64, row: u32, lines: &[u8]) -> Result<(), StateError> {
+        self.run(|txn| {
+            txn.open_table(TAILS)?.insert((file_no, row), lines)?;
+            Ok(())
+        })
+    }
+
+    /// All rows of a batch's unfinished block, joined.
+    pub(crate) fn read_tail(&mut self, file_no: u64) -> Result<Vec<u8>, StateError> {
+        self.run(|txn| {
+            let mut lines = Vec::new();
+            for row in txn.open_table(TAILS)?.range((file_no, 0)..=(file_no, u32::MAX))? {
+                lines.extend_from_slice(row?.1.value());
+            }
+            Ok(lines)
+        })
+    }
+
+    pub(crate) fn clear_tail(&mut self, file_no: u64) -> Result<(), StateError> {
+        self.run(|txn| Ok(txn.open_table(TAILS)?.retain_in((file_no, 0)..=(file_no, u32::MAX), |_, _| false)?))
+    }
+
+    pub(crate) fn put_batches(&mut self, rows: &[(u64, BatchRow)]) -> Result<(), StateError> {
+        self.run(|txn| {
+            let mut table = txn.open_table(BATCHES)?;
+            for (file_no, row) in rows {
+                table.insert(file_no, &json(row)?[..])?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn remove_batch(&mut self, file_no: u64) -> Result<(), StateError> {
+        self.run(|txn| {
+            txn.open_table(BATCHES)?.remove(file_no)?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn put_sealed(&mut self, object_no: u64, row: &SealedRow) -> Result<(), StateError> {
+        self.run(|txn| {
+            txn.open_table(SEALED)?.insert(object_no, &json(row)?[..])?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn remove_sealed(&mut self, object_no: u64) -> Result<Option<SealedRow>, StateError> {
+        self.run(|txn| {
+            let mut table = txn.open_table(SEALED)?;
+            let removed = table.remove(object_no)?;
+            removed.map(|row| parse(row.value())).transpose()
+        })
+    }
+
+    pub(crate) fn put_inputs(&mut self, inputs: &[(u64, Option<Vec<u8>>)]) -> Result<(), StateError> {
+        self.run(|txn| {
+            let mut table = txn.open_table(INPUTS)?;
+            for (input, position) in inputs {
+                match position {
+                    Some(position) => table.insert(input, &position[..])?,
+                    None => table.remove(input)?,
+                };
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts come first, so that a capture whose chunk came and whose end came in one commit leaves nothing.
+    pub(crate) fn put_open(&mut self, put: &[(u64, u32, Vec<u8>)], remove: &[u64]) -> Result<(), StateError> {
+        self.run(|txn| {
+            let mut table = txn.open_table(OPEN)?;
+            for (capture, row, chunk) in put {
+                table.insert((*capture, *row), &chunk[..])?;
+            }
+            for capture in remove {
+                table.retain_in((*capture, 0)..=(*capture, u32::MAX), |_, _| false)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Remembers stored ids. Where the generation that is filled holds `limit`, the older one is emptied and filled instead.
+    pub(crate) fn put_seen(&mut self, seen: &[(String, Vec<u8>)], limit: u64) -> Result<(), StateError> {
+        self.run(|txn| {
+            let mut meta = txn.open_table(META)?;
+            let mut current = usize::from(meta.get("seen_current")?.is_some_and(|row| row.value() == 1));
+            if txn.open_table(SEEN[current])?.len()? >= limit {
+                current = 1 - current;
+                txn.delete_table(SEEN[current])?;
+                meta.insert("seen_current", current as u64)?;
+            }
+            let mut table = txn.open_table(SEEN[current])?;
+            for (id, value) in seen {
+                table.insert(&pack_id(id)[..], &value[..])?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn put_ledger(&mut self, ledger: &[u8]) -> Result<(), StateError> {
+        self.run(|txn| {
+            txn.open_table(BLOBS)?.insert("ledger", ledger)?;
+            Ok(())
+        })
+    }
+
+    /// Makes everything since the last commit durable, together with the counters.
+    pub(crate) fn commit(&mut self, counters: Counters) -> Result<(), StateError> {
+        self.run(|txn| {
+            let mut meta = txn.open_table(META)?;
+            meta.insert("next_file", counters.next_file)?;
+            meta.insert("next_object", counters.next_object)?;
+            meta.insert("touch", counters.touch)?;
+            Ok(())
+        })?;
+        match self.txn.take() {
+            Some(txn) => txn.commit().map_err(|source| failed(&self.path, source.into())),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn load(&self) -> Result<Loaded, StateError> {
+        load(&self.db).map_err(|source| failed(&self.path, source))
+    }
+}
+
+/// The committed rows that a spool needs at its start.
+pub(crate) struct Loaded {
+    pub(crate) counters: Counters,
+    pub(crate) ledger: Vec<u8>,
+    pub(crate) inputs: Vec<(u64, Vec<u8>)>,
+    pub(crate) batches: Vec<(u64, BatchRow)>,
+    pub(crate) sealed: Vec<(u64, SealedRow)>,
+}
+
+fn load(db: &Database) -> Result<Loaded, redb::Error> {
+    let txn = db.begin_read()?;
+    let meta = txn.open_table(META)?;
+    let number = |name: &str| Ok::<_, redb::Error>(meta.get(name)?.map_or(0, |row| row.value()));
+    let counters =
+        Counters { next_file: number("next_file")?, next_object: number("next_object")?, touch: number("touch")? };
+    let ledger = txn.open_table(BLOBS)?.get("ledger")?.map_or_else(Vec::new, |row| row.value().to_vec());
+    let mut loaded = Loaded { counters, ledger, inputs: Vec::new(), batches: Vec::new(), sealed: Vec::new() };
+    for row in txn.open_table(INPUTS)?.iter()? {
+        let (input, position) = row?;
+        loaded.inputs.push((input.value(), position.value().to_vec()));
+    }
+    for row in txn.open_table(BATCHES)?.iter()? {
+        let (file_no, batch) = row?;
+        loaded.batches.push((file_no.value(), parse(batch.value())?));
+    }
+    for row in txn.open_table(SEALED)?.iter()? {
+        let (object_no, object) = row?;
+        loaded.sealed.push((object_no.value(), parse(object.value())?));
+    }
+    Ok(loaded)
+}
+
+/// Makes the tables of a new database.
+pub(crate) fn initialise(db: &Database) -> Result<(), redb::Error> {
+    let txn = db.begin_write()?;
+    txn.open_table(META)?.insert("format", FORMAT)?;
+    txn.open_table(BLOBS)?;
+    txn.open_table(INPUTS)?;
+    txn.open_table(OPEN)?;
+    txn.open_table(SEEN[0])?;
+    txn.open_table(SEEN[1])?;
+    txn.open_table(BATCHES)?;
+    txn.open_table(TAILS)?;
+    txn.open_table(SEALED)?;
+    txn.commit()?;
+    Ok(())
+}
+
+/// The format of a database, where it has one.
+pub(crate) fn format_of(db: &Database) -> Result<Option<u64>, redb::Error> {
+    match db.begin_read()?.open_table(META) {
+        Ok(meta) => Ok(meta.get("format")?.map(|row| row.value())),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(other) => Err(other.into()),
+    }
+}
+
+pub(crate) fn failed(path: &Path, source: redb::Error) -> StateError {
+    match source {
+        redb::Error::Corrupted(detail) => StateError::Torn { path: path.to_owned(), detail },
+        source => StateError::Database { path: path.to_owned(), source: Box::new(source) },
+    }
+}
+
+fn json<T: serde::Serialize>(row: &T) -> Result<Vec<u8>, redb::Error> {
+    serde_json::to_vec(row).map_err(|error| redb::Error::Io(error.into()))
+}
+
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(row: &[u8]) -> Result<T, redb::Error> {
+    serde_json::from_slice(row).map_err(|error| redb::Error::Corrupted(format!("a row does not parse: {error}")))
+}
