@@ -128,7 +128,9 @@ impl Fields {
         Ok(match key {
             Key::Cap1 => self.string(text, member, BadReason::BadId, |fields, span| fields.id = Some(span)),
             Key::Part => self.string(text, member, BadReason::BadPart, |fields, span| fields.part = Some(span)),
-            Key::Text | Key::B64 => self.string(text, member, BadReason::BadType, |fields, span| fields.piece = Some(span)),
+            Key::Text | Key::B64 => {
+                self.string(text, member, BadReason::BadType, |fields, span| fields.piece = Some(span))
+            }
             Key::Crc => self.string(text, member, BadReason::BadCrc, |fields, span| fields.crc = Some(span)),
             Key::Sig => self.string(text, member, BadReason::BadType, |fields, span| fields.sig = Some(span)),
             Key::Headf => {
@@ -143,7 +145,11 @@ impl Fields {
                 }
                 let end = skip_value(text, member.value, 1)?;
                 let span = Some(Span::Whole(member.value, end));
-                if matches!(key, Key::Head) { self.head = span } else { self.tail = span }
+                if matches!(key, Key::Head) {
+                    self.head = span
+                } else {
+                    self.tail = span
+                }
                 Ok(end)
             }
             Key::Seq => self.number(text, member, BadReason::BadSeq, |fields, value| {
@@ -295,7 +301,8 @@ mod tests {
     fn an_emitters_line_is_read() {
         // The CRC-32 of "a\nb" is python3's zlib.crc32(b"a\nb").
         let chunk =
-            chunk(r#"{"cap1":"x","part":"res","seq":2,"at":7,"text":"a\nb","crc":"ef0790fb","of":3,"tail":{"len":3}}"#).unwrap();
+            chunk(r#"{"cap1":"x","part":"res","seq":2,"at":7,"text":"a\nb","crc":"ef0790fb","of":3,"tail":{"len":3}}"#)
+                .unwrap();
         assert_eq!((chunk.part, chunk.seq, chunk.at, chunk.of), (Part::Response, 2, Some(7), Some(3)));
         assert_eq!(chunk.piece.as_deref(), Some(&b"a\nb"[..]));
         assert_eq!(chunk.tail, Some(Section::Whole(r#"{"len":3}"#.into())));
@@ -304,7 +311,9 @@ mod tests {
     #[test]
     fn any_spelling_is_read_alike() {
         let plain = chunk(r#"{"cap1":"x","part":"req","seq":0,"headf":"{\"a\":","b64":"AAE="}"#).unwrap();
-        let odd = chunk("{ \"b64\" :\t\"A\\u0041E=\",\"zzz\":[{}],\"headf\":\"{\\u0022a\\\":\", \"seq\":0.0,\"p\\u0061rt\":\"r\\u0065q\" ,\"cap1\":\"x\" }");
+        let odd = chunk(
+            "{ \"b64\" :\t\"A\\u0041E=\",\"zzz\":[{}],\"headf\":\"{\\u0022a\\\":\", \"seq\":0.0,\"p\\u0061rt\":\"r\\u0065q\" ,\"cap1\":\"x\" }",
+        );
         assert_eq!(odd.unwrap(), plain);
     }
 

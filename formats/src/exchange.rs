@@ -372,7 +372,9 @@ mod tests {
 
     #[test]
     fn a_body_that_contradicts_itself_is_refused() {
-        for body in [r#"{"len":1,"text":""}"#, r#"{"len":1}"#, r#"{"len":1,"text":"a","b64":"YQ=="}"#, r#"{"len":1,"b64":"?"}"#] {
+        for body in
+            [r#"{"len":1,"text":""}"#, r#"{"len":1}"#, r#"{"len":1,"text":"a","b64":"YQ=="}"#, r#"{"len":1,"b64":"?"}"#]
+        {
             assert!(serde_json::from_str::<Body>(body).is_err(), "{body}");
         }
     }

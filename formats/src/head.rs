@@ -184,7 +184,8 @@ fn string_map(value: Value) -> Result<Map<String, Value>, Value> {
 }
 
 fn pairs(value: Value) -> Result<Headers, Value> {
-    let is_pair = |pair: &Value| matches!(pair.as_array().map(Vec::as_slice), Some([Value::String(_), Value::String(_)]));
+    let is_pair =
+        |pair: &Value| matches!(pair.as_array().map(Vec::as_slice), Some([Value::String(_), Value::String(_)]));
     match value {
         Value::Array(list) if list.iter().all(is_pair) => Ok(list.into_iter().filter_map(pair).collect()),
         other => Err(other),
@@ -214,10 +215,14 @@ mod tests {
 
     #[test]
     fn a_tail_has_keys_of_its_own() {
-        let sorted = sort_out(Part::Response, Place::Tail, r#"{"len":5,"crc":"0000000A","status":"OK","ts":"t"}"#).unwrap();
+        let sorted =
+            sort_out(Part::Response, Place::Tail, r#"{"len":5,"crc":"0000000A","status":"OK","ts":"t"}"#).unwrap();
         assert_eq!((sorted.known.len, sorted.known.crc), (Some(5), Some(10)));
         assert_eq!(sorted.known.status, Some("OK".into()));
         assert!(sorted.rest.contains_key("ts") && sorted.mistyped.is_empty());
-        assert!(sort_out(Part::Response, Place::Tail, "[]").is_none() && sort_out(Part::Response, Place::Tail, "{").is_none());
+        assert!(
+            sort_out(Part::Response, Place::Tail, "[]").is_none()
+                && sort_out(Part::Response, Place::Tail, "{").is_none()
+        );
     }
 }

@@ -290,14 +290,39 @@ mod tests {
 
     #[test]
     fn values_end_where_json_says() {
-        for text in ["{}", "[]", "\"a\\\"b\"", "-1.5e+3", "true", r#"{"a":[1,{"b":null}],"c":"}"}"#, "{ \"a\" : 1 , \"b\" : [ ] }"] {
+        for text in [
+            "{}",
+            "[]",
+            "\"a\\\"b\"",
+            "-1.5e+3",
+            "true",
+            r#"{"a":[1,{"b":null}],"c":"}"}"#,
+            "{ \"a\" : 1 , \"b\" : [ ] }",
+        ] {
             assert_eq!(end(&format!("{text}rest")), Ok(text.len()), "{text}");
         }
     }
 
     #[test]
     fn broken_values_have_no_end() {
-        for text in ["{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,}", "{,}", "[1,]", "\"a", "\"a\\", "-", "1.", "tru", "{a:1}", "1e", "[01]", "-00"] {
+        for text in [
+            "{",
+            "{\"a\"",
+            "{\"a\":",
+            "{\"a\":1",
+            "{\"a\":1,}",
+            "{,}",
+            "[1,]",
+            "\"a",
+            "\"a\\",
+            "-",
+            "1.",
+            "tru",
+            "{a:1}",
+            "1e",
+            "[01]",
+            "-00",
+        ] {
             assert_eq!(end(text), Err(JsonError::Broken), "{text}");
         }
     }
@@ -335,7 +360,15 @@ mod tests {
 
     #[test]
     fn integral_numbers_are_integers() {
-        for (text, value) in [("0", Some(0)), ("5.0", Some(5)), ("1e3", Some(1000)), ("1.5", None), ("-1", None), ("-0.0", Some(0)), ("1e300", None)] {
+        for (text, value) in [
+            ("0", Some(0)),
+            ("5.0", Some(5)),
+            ("1e3", Some(1000)),
+            ("1.5", None),
+            ("-1", None),
+            ("-0.0", Some(0)),
+            ("1e300", None),
+        ] {
             assert_eq!(integer(text.as_bytes()), value, "{text}");
         }
     }

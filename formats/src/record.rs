@@ -93,7 +93,9 @@ impl Chunk {
         let mut line = format!(r#"{{"cap1":"{}","part":"{}","seq":{}"#, self.id, self.part.tag(), self.seq);
         let section = |line: &mut String, name: &str, section: &Option<Section>| match section {
             Some(Section::Whole(text)) => line.push_str(&format!(r#","{name}":{text}"#)),
-            Some(Section::Fragment(text)) => line.push_str(&format!(r#","{name}f":{}"#, serde_json::Value::from(&**text))),
+            Some(Section::Fragment(text)) => {
+                line.push_str(&format!(r#","{name}f":{}"#, serde_json::Value::from(&**text)))
+            }
             None => (),
         };
         section(&mut line, "head", &self.head);
@@ -130,7 +132,8 @@ impl Chunk {
 fn same_section(one: Option<&Section>, other: Option<&Section>) -> bool {
     match (one, other) {
         (Some(Section::Whole(one)), Some(Section::Whole(other))) if one != other => {
-            let value = |text: &str| serde_json::from_str::<serde_json::Value>(&crate::json::without_lone_surrogates(text));
+            let value =
+                |text: &str| serde_json::from_str::<serde_json::Value>(&crate::json::without_lone_surrogates(text));
             matches!((value(one), value(other)), (Ok(one), Ok(other)) if same_value(&one, &other))
         }
         (one, other) => one == other,
@@ -277,7 +280,9 @@ mod tests {
 
     #[test]
     fn a_head_spelled_anew_is_the_same() {
-        let chunk = |head: &str| Chunk::from_line(format!(r#"{{"cap1":"a","part":"req","seq":0,"head":{head}}}"#).as_bytes()).unwrap();
+        let chunk = |head: &str| {
+            Chunk::from_line(format!(r#"{{"cap1":"a","part":"req","seq":0,"head":{head}}}"#).as_bytes()).unwrap()
+        };
         let one = chunk(r#"{"ts":"é","n":1}"#);
         assert!(one.same_as(&chunk(r#"{ "n":1.0, "ts":"\u00e9" }"#)));
         assert!(!one.same_as(&chunk(r#"{"ts":"é","n":2}"#)));

@@ -262,7 +262,8 @@ mod tests {
         let in_logger = format!(r#"{{"log":{}}}"#, quoted(&carrying));
         assert_eq!(found(&in_logger), ["a"]);
         // However such a line is cut at its end, the text within is never taken; the nested object is bare, as a record is.
-        let text_only = format!(r#"{{"cap1":"a","part":"req","seq":0,"head":{{"u":{0}}},"text":{0},"of":1}}"#, quoted(&evil));
+        let text_only =
+            format!(r#"{{"cap1":"a","part":"req","seq":0,"head":{{"u":{0}}},"text":{0},"of":1}}"#, quoted(&evil));
         for cut in 0..text_only.len() {
             for line in [&text_only[..cut], &text_only[cut..]] {
                 assert!(!found(line).contains(&"evil".to_owned()), "{line}");
@@ -286,7 +287,10 @@ mod tests {
 
     #[test]
     fn other_versions_and_depths_are_counted() {
-        assert_eq!(found(r#"{"cap2":"a"} {"x":1,"cap12":{}} {"cap2":"#), ["!unknown_version", "!unknown_version", "!torn"]);
+        assert_eq!(
+            found(r#"{"cap2":"a"} {"x":1,"cap12":{}} {"cap2":"#),
+            ["!unknown_version", "!unknown_version", "!torn"]
+        );
         let deep = |levels: usize| format!("{}{}{}", r#"{"a":"#.repeat(levels), record("a"), "}".repeat(levels));
         assert_eq!(found(&deep(MAX_NESTING)), ["a"]);
         assert_eq!(found(&deep(MAX_NESTING + 1)), ["!too_deep"]);
@@ -297,7 +301,12 @@ mod tests {
     #[test]
     fn hostile_lines_take_linear_time() {
         // Each would take minutes where every brace is tried to the line's end.
-        for line in [r#"{"a":"#.repeat(200_000), r#"{"cap1":"#.repeat(100_000), r#"{"a":{},"#.repeat(100_000), "{".repeat(1 << 20)] {
+        for line in [
+            r#"{"a":"#.repeat(200_000),
+            r#"{"cap1":"#.repeat(100_000),
+            r#"{"a":{},"#.repeat(100_000),
+            "{".repeat(1 << 20),
+        ] {
             let bad = found(&format!("{line}\"cap1\""));
             assert!(bad.len() <= 100_000);
         }

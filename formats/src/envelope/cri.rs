@@ -15,16 +15,22 @@ pub(super) fn piece(line: &[u8]) -> Option<Piece<'_>> {
     if !line.first().is_some_and(u8::is_ascii_digit) {
         return None;
     }
-    let (content, (_, stream, partial)) = header(line).ok()?;
-    Some(Piece { stream: stream_slot(stream), partial, content: Content::Plain(content) })
+    let (content, header) = header(line).ok()?;
+    Some(Piece { stream: header.stream, partial: header.partial, content: Content::Plain(content) })
 }
 
-fn header(line: &[u8]) -> IResult<&[u8], (&[u8], &[u8], bool)> {
+struct Header {
+    stream: usize,
+    partial: bool,
+}
+
+fn header(line: &[u8]) -> IResult<&[u8], Header> {
     (
         terminated(timestamp, tag(&b" "[..])),
         terminated(alt((tag(&b"stdout"[..]), tag(&b"stderr"[..]))), tag(&b" "[..])),
         terminated(tags, opt(tag(&b" "[..]))),
     )
+        .map(|(_, stream, partial)| Header { stream: stream_slot(stream), partial })
         .parse(line)
 }
 

@@ -142,8 +142,14 @@ fn pieces_without_an_end_stay_bounded() {
 #[test]
 fn loggers_records_need_no_joining_and_plain_looks_into_no_json() {
     let line = record("a", 10);
-    let logged = format!("{{\"level\":\"info\",\"msg\":{},\"rec\":{}}}\n", serde_json::to_string(&line).unwrap(), record("b", 0));
-    for (envelope, ids) in [(Envelope::Auto, vec!["a", "b"]), (Envelope::Json, vec!["a", "b"]), (Envelope::Plain, vec!["b"])] {
+    let logged = format!(
+        "{{\"level\":\"info\",\"msg\":{},\"rec\":{}}}\n",
+        serde_json::to_string(&line).unwrap(),
+        record("b", 0)
+    );
+    for (envelope, ids) in
+        [(Envelope::Auto, vec!["a", "b"]), (Envelope::Json, vec!["a", "b"]), (Envelope::Plain, vec!["b"])]
+    {
         assert_eq!(read(envelope, std::slice::from_ref(&logged)).0.ids, ids);
     }
 }

@@ -158,7 +158,11 @@ impl PartChunks {
 
     /// The chunks of the contiguous start.
     pub(crate) fn run(&self) -> impl Iterator<Item = &Chunk> {
-        self.chunks.iter().zip(0..).take_while(|((seq, _), expected)| *seq == expected).map(|((_, held), _)| &held.chunk)
+        self.chunks
+            .iter()
+            .zip(0..)
+            .take_while(|((seq, _), expected)| *seq == expected)
+            .map(|((_, held), _)| &held.chunk)
     }
 
     /// Whether chunks 0 to `of` - 1 are there.
@@ -219,7 +223,8 @@ impl PartChunks {
         if self.chunks.is_empty() {
             return vec![format!("{name}_missing")];
         }
-        let mut faults: Vec<String> = self.gaps().into_iter().map(|gap| format!("{name}_chunk_missing:{gap}")).collect();
+        let mut faults: Vec<String> =
+            self.gaps().into_iter().map(|gap| format!("{name}_chunk_missing:{gap}")).collect();
         if self.of.is_none() {
             faults.push(format!("{name}_end_missing"));
         }
@@ -245,7 +250,9 @@ impl PartChunks {
             }
             expected = seq.saturating_add(1);
         }
-        gaps.into_iter().map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") }).collect()
+        gaps.into_iter()
+            .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+            .collect()
     }
 }
 

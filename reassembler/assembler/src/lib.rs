@@ -14,8 +14,8 @@ mod capture;
 mod closed;
 mod rows;
 
-use std::collections::{BinaryHeap, HashMap};
 use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,7 +170,6 @@ impl Assembler {
     pub fn next_deadline(&self) -> Option<Duration> {
         self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
     }
-
 
     /// Closes the open captures of which a chunk was pushed since [`restore`](Self::restore), in the order in which they were opened, because
     /// the inputs have ended. The others are of inputs that an earlier run read.

@@ -134,7 +134,10 @@ fn parts_come_in_any_order_and_complete_once() {
     assert!(rig.done.is_empty());
     rig.push(chunk("a", Part::Response, 0, None, "Y"), Duration::ZERO);
     assert!(rig.done[0].exchange.complete && rig.problems(0).is_empty());
-    assert_eq!((body(&rig.done[0], Part::Request), body(&rig.done[0], Part::Response)), (b"q".to_vec(), b"YZ".to_vec()));
+    assert_eq!(
+        (body(&rig.done[0], Part::Request), body(&rig.done[0], Part::Response)),
+        (b"q".to_vec(), b"YZ".to_vec())
+    );
     rig.push(chunk("a", Part::Response, 0, None, "Y"), Duration::ZERO);
     assert_eq!((rig.repeated, rig.assembler.open_captures(), rig.done.len()), (1, 0, 1));
 }
@@ -202,7 +205,13 @@ fn claims_size_nothing_and_contradictions_are_named() {
     let problems = rig.problems(0);
     assert_eq!(
         problems,
-        ["request_chunk_missing:2-1999999999", "of_conflict:request", "conflict:request:0", "conflict:response:5", "input_end"]
+        [
+            "request_chunk_missing:2-1999999999",
+            "of_conflict:request",
+            "conflict:request:0",
+            "conflict:response:5",
+            "input_end"
+        ]
     );
     assert_eq!(body(&rig.done[0], Part::Request), b"firstx");
 }

@@ -156,7 +156,9 @@ fn every_vector_is_read_as_the_specification_says() {
         let mut got = read(&fs::read(&log).unwrap());
         comparable(&mut got, Some(&expected.clone()));
         comparable(&mut expected, None);
-        let orders = |value: &Value| format!("{:?}", value["exchanges"].as_array().unwrap().iter().map(key_orders).collect::<Vec<_>>());
+        let orders = |value: &Value| {
+            format!("{:?}", value["exchanges"].as_array().unwrap().iter().map(key_orders).collect::<Vec<_>>())
+        };
         if got != expected || orders(&got) != orders(&expected) {
             let name = log.file_name().unwrap().to_string_lossy();
             wrong.push(format!("{name}: {}\n  expected {expected}\n  got      {got}", about.unwrap()));

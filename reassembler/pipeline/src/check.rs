@@ -30,7 +30,9 @@ pub fn check(config: &Config) -> Vec<Check> {
         let opened = WholeFile::open(InputId(0), path, config.input.max_line_bytes);
         checks.push(Check {
             what: format!("file {}", path.display()),
-            result: opened.map(|file| format!("{} bytes", file.progress().total_bytes)).map_err(|error| error.to_string()),
+            result: opened
+                .map(|file| format!("{} bytes", file.progress().total_bytes))
+                .map_err(|error| error.to_string()),
         });
     }
     checks.extend(config.input.follow.iter().map(|pattern| followed(pattern)));

@@ -274,7 +274,10 @@ impl Core {
         if full != was_full {
             self.gauges.spool_full.store(full, Ordering::Relaxed);
             if full {
-                tracing::warn!(spool_bytes = bytes, "the spool is full (--spool-limit): reading waits until the destination takes objects");
+                tracing::warn!(
+                    spool_bytes = bytes,
+                    "the spool is full (--spool-limit): reading waits until the destination takes objects"
+                );
             } else {
                 tracing::info!("the spool has room again");
             }

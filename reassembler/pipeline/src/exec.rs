@@ -20,8 +20,7 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use crate::run::RunError;
 
 /// What goes on to the command. SIGKILL and SIGSTOP cannot be caught; SIGCHLD and SIGPIPE are this process's own.
-const PASSED_ON: [i32; 10] =
-    [SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH];
+const PASSED_ON: [i32; 10] = [SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH];
 
 /// A command that runs.
 pub(crate) struct Child {
@@ -41,12 +40,8 @@ impl Child {
         let (name, arguments) = command.split_first().ok_or_else(|| failed(Errno::EINVAL.into()))?;
         // Caught before the command starts, so that none falls between.
         let signals = SignalsInfo::<WithOrigin>::new(PASSED_ON).map_err(failed)?;
-        let mut child = Command::new(name)
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(failed)?;
+        let mut child =
+            Command::new(name).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         let gone = Arc::new(AtomicBool::new(false));

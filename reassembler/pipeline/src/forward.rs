@@ -1,8 +1,9 @@
 //! Passing lines on while taking captures out: behind the wrapper (`exec`) and `--passthrough`.
 //!
 //! A forwarder reads one stream, writes its ordinary lines on, at once and unchanged, and hands the records of its capture lines to the
-//! core. It never waits for the core: where the queue between them is more than half full, or the spool is, captures that are not known
-//! yet are shed whole; what was admitted goes on until the queue is full altogether.
+//! core. Where the queue between them is more than half full it waits for [`PATIENCE`], once, so that a burst is not shed which a moment later would
+//! have been taken; from then on, and at once where the spool is full, captures that are not known yet are shed whole, and what was admitted goes on
+//! until the queue is full altogether. So no fault of storing can hold the stream up for longer than that.
 //!
 //! A line in which a good record was found is a capture line and is taken out. Half a line is held back for [`HOLD`], to see whether it
 //! becomes one; then it goes on, and the rest of its line too.
@@ -13,6 +14,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use memchr::{memchr, memchr_iter};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -26,13 +28,12 @@ pub(crate) use admission::Admission;
 const HOLD: u8 = 20;
 /// How often a stream is asked whether its other end is gone, in milliseconds.
 const LOOK: u8 = 100;
+/// How long a burst may hold the stream up before captures are shed.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// A pipe of Linux holds this much unless it was made larger.
 const READ_BYTES: usize = 64 * 1024;
 /// What a record weighs in the queue beside its body.
 const RECORD_OVERHEAD: usize = 256;
-
-/// Fill of the queue above which counts without records wait.
-const HAND_ON_UNTIL: f64 = 0.5;
 
 /// The core's end.
 pub(crate) struct Feed {
@@ -54,7 +55,16 @@ pub(crate) struct Fed {
 
 impl Fed {
     fn new(source: Arc<str>) -> Self {
-        Fed { source, bytes: 0, lines: 0, long_lines: Vec::new(), records: Vec::new(), bad: Vec::new(), shed_captures: 0, shed_records: 0 }
+        Fed {
+            source,
+            bytes: 0,
+            lines: 0,
+            long_lines: Vec::new(),
+            records: Vec::new(),
+            bad: Vec::new(),
+            shed_captures: 0,
+            shed_records: 0,
+        }
     }
 
     /// Bytes that it holds.
@@ -106,6 +116,8 @@ pub(crate) struct Forwarder<R, W> {
     admission: Arc<Admission>,
     /// Set when whoever writes the stream has gone: what others still hold open is not waited for.
     writer_gone: Arc<AtomicBool>,
+    /// Whether patience has run out, and the queue has not been below half since.
+    stalled: bool,
     /// Called when there is something for the core.
     wake: Box<dyn Fn() + Send>,
     /// What was found and not handed to the core yet.
@@ -137,6 +149,7 @@ impl<R: Read + AsFd, W: Write> Forwarder<R, W> {
             queue,
             admission,
             writer_gone,
+            stalled: false,
             wake: Box::new(|| ()),
             fed,
             line,
@@ -184,6 +197,8 @@ impl<R: Read + AsFd, W: Write> Forwarder<R, W> {
 
     /// Takes bytes as they come.
     fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let patience = if self.stalled || self.admission.is_full() { Duration::ZERO } else { PATIENCE };
+        self.stalled = !self.queue.wait_below(admission::NEW_UNTIL, patience);
         self.fed.bytes += bytes.len() as u64;
         self.fed.lines += memchr_iter(b'\n', bytes).count() as u64;
         while let Some(end) = memchr(b'\n', bytes) {
@@ -200,7 +215,7 @@ impl<R: Read + AsFd, W: Write> Forwarder<R, W> {
             self.passed = 0;
         }
         // Counts alone can wait: only records need the core, and those were admitted by how full the queue is.
-        if !self.fed.records.is_empty() || self.queue.fill() < HAND_ON_UNTIL {
+        if !self.fed.records.is_empty() || self.queue.fill() < admission::NEW_UNTIL {
             self.hand_on();
         }
         self.flush()
@@ -212,7 +227,8 @@ impl<R: Read + AsFd, W: Write> Forwarder<R, W> {
             self.fed.long_lines.push(std::mem::take(&mut self.overlong) + self.line.len() as u64);
             self.out.extend_from_slice(&self.line);
         } else {
-            let mut found = Found { fed: &mut self.fed, admission: &self.admission, fill: self.queue.fill(), good: false };
+            let mut found =
+                Found { fed: &mut self.fed, admission: &self.admission, fill: self.queue.fill(), good: false };
             scan_line(&self.line, &mut found);
             if !found.good || self.passed > 0 {
                 self.out.extend_from_slice(&self.line[self.passed..]);

@@ -63,7 +63,9 @@ impl Intake {
         let mut rows = Vec::new();
         state.for_each_open(|capture, row, bytes| rows.push((capture, row, bytes.to_vec())))?;
         let mut assembler = Assembler::new(timeout);
-        assembler.restore(rows, Duration::ZERO).map_err(|row| IntakeError::Row { capture: row.capture, row: row.row })?;
+        assembler
+            .restore(rows, Duration::ZERO)
+            .map_err(|row| IntakeError::Row { capture: row.capture, row: row.row })?;
         let closed = ClosedIndex { recent: HashMap::new(), committing: HashMap::new(), state, failed: None.into() };
         let work = Work {
             assembler,
@@ -328,7 +330,9 @@ pub(crate) enum IntakeError {
     #[error(transparent)]
     State(#[from] StateError),
     /// A row of an open capture is none.
-    #[error("row {row} of open capture {capture} in the state database cannot be read; choose another directory with --state, or run the version that wrote it")]
+    #[error(
+        "row {row} of open capture {capture} in the state database cannot be read; choose another directory with --state, or run the version that wrote it"
+    )]
     Row {
         /// The capture's number.
         capture: u64,

@@ -19,4 +19,3 @@ mod state_dir;
 mod store_thread;
 
 pub use check::{Check, check};
-pub use reassemble_store::lifecycle;

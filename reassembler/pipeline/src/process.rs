@@ -117,7 +117,13 @@ impl Processor {
 }
 
 /// Undoes a body's encodings, the last applied first: all of them, or none.
-fn undo(body: &mut Body, headers: Option<&Headers>, body_enc: &mut Option<String>, limit: u64, problems: &mut Vec<String>) {
+fn undo(
+    body: &mut Body,
+    headers: Option<&Headers>,
+    body_enc: &mut Option<String>,
+    limit: u64,
+    problems: &mut Vec<String>,
+) {
     let Content::Bytes(captured) = &body.content else { return };
     if captured.is_empty() {
         return;

@@ -43,8 +43,7 @@ impl<T> Shared<T> {
 /// A queue that holds items up to `limit` in weight; one item is always let in.
 pub(crate) fn queue<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
     let state = State { items: VecDeque::new(), weight: 0, senders: 1, receiver_left: false };
-    let shared =
-        Arc::new(Shared { state: Mutex::new(state), filled: Condvar::new(), emptied: Condvar::new(), limit });
+    let shared = Arc::new(Shared { state: Mutex::new(state), filled: Condvar::new(), emptied: Condvar::new(), limit });
     (Sender(shared.clone()), Receiver(shared))
 }
 
@@ -80,6 +79,20 @@ impl<T> Sender<T> {
         state.items.push_back((item, weight));
         drop(state);
         self.0.filled.notify_one();
+        true
+    }
+
+    /// Waits until the queue holds less than a share of its limit, for at most `patience`. False where it still holds as much.
+    pub(crate) fn wait_below(&self, share: f64, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut state = self.0.state();
+        while state.weight as f64 >= share * self.0.limit as f64 && !state.receiver_left {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.0.emptied.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
         true
     }
 

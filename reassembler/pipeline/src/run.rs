@@ -112,7 +112,9 @@ impl RunError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            RunError::Retention | RunError::Source(SourceError::Pattern { .. }) | RunError::Destination(StoreError::Config(_))
+            RunError::Retention
+                | RunError::Source(SourceError::Pattern { .. })
+                | RunError::Destination(StoreError::Config(_))
         )
     }
 }
@@ -223,12 +225,18 @@ pub fn exec(config: Config, command: &[OsString], status: Arc<StatusBoard>) -> R
         let (feed, _) = queue(FEED_QUEUE_BYTES);
         let admission = Arc::new(Admission::new(Arc::default()));
         admission.close();
-        let out = Forwarder::new("exec:stdout", stdout, std::io::stdout(), max_line_bytes, feed.clone(), admission.clone(), gone.clone());
+        let out = Forwarder::new(
+            "exec:stdout",
+            stdout,
+            std::io::stdout(),
+            max_line_bytes,
+            feed.clone(),
+            admission.clone(),
+            gone.clone(),
+        );
         let err = Forwarder::new("exec:stderr", stderr, std::io::stderr(), max_line_bytes, feed, admission, gone);
-        let forwarders = vec![
-            spawn("forward stdout", move || drop(out.run()))?,
-            spawn("forward stderr", move || drop(err.run()))?,
-        ];
+        let forwarders =
+            vec![spawn("forward stdout", move || drop(out.run()))?, spawn("forward stderr", move || drop(err.run()))?];
         return Ok(Run { storing: None, forwarders, child: Some(child), board: status });
     };
     builder.forward("exec:stdout", stdout, std::io::stdout(), gone.clone())?;
@@ -371,9 +379,18 @@ impl Builder {
         });
         let waker = self.waker.clone();
         let max_line_bytes = self.config.input.max_line_bytes;
-        let forwarder = Forwarder::new(source, input, output, max_line_bytes, sender.clone(), admission.clone(), writer_gone)
-            .waking(move || waker.wake());
-        self.forwarders.push(spawn(&format!("forward {source}"), move || drop(forwarder.run()))?);
+        let forwarder =
+            Forwarder::new(source, input, output, max_line_bytes, sender.clone(), admission.clone(), writer_gone)
+                .waking({
+                    let waker = waker.clone();
+                    move || waker.wake()
+                });
+        let forward = move || {
+            forwarder.run();
+            // Its end of the queue is gone now: that is what the core is to see.
+            waker.wake();
+        };
+        self.forwarders.push(spawn(&format!("forward {source}"), forward)?);
         Ok(())
     }
 
@@ -391,15 +408,21 @@ impl Builder {
         let mut carried = HashMap::new();
         let mut records = Vec::new();
         for (id, row) in restored.inputs {
-            let (record, carry) =
-                input_row::decode(&row).ok_or_else(|| RunError::Restore(format!("the position of input {id} in the state cannot be read")))?;
+            let (record, carry) = input_row::decode(&row)
+                .ok_or_else(|| RunError::Restore(format!("the position of input {id} in the state cannot be read")))?;
             carried.extend(carry.map(|carry| (InputId(id), carry)));
             records.push((InputId(id), record));
         }
         let input = &config.input;
         let tail = if input.follow.is_empty() { None } else { Some(open_tail(&config, records, self.waker.clone())?) };
-        let mut intake =
-            Intake::new(envelope(input.envelope), input.max_line_bytes, config.timeout, reader, carried, store.clone())?;
+        let mut intake = Intake::new(
+            envelope(input.envelope),
+            input.max_line_bytes,
+            config.timeout,
+            reader,
+            carried,
+            store.clone(),
+        )?;
         intake.set_time(Duration::ZERO, crate::core::wall_us());
         let files: Vec<PathBuf> = input.files.iter().filter(|path| *path != Path::new("-")).cloned().collect();
         let core = Core {

@@ -13,11 +13,11 @@ use reassemble_formats::exchange::{Content, Exchange};
 use reassemble_formats::layout::Partition;
 use reassemble_store::{Changes, FaultKind, Spool, StateError, UploadEvent};
 
+use crate::core::CoreMessage;
 use crate::ledger::Ledger;
 use crate::process::Processor;
 use crate::queue::{Popped, Receiver, Sender};
 use crate::run::StatusBoard;
-use crate::core::CoreMessage;
 
 /// What the store thread is told.
 pub(crate) enum StoreMessage {

@@ -12,7 +12,8 @@ use crate::s3::S3;
 use crate::stored;
 
 fn line(id: &str, part: &str, more: &str) -> String {
-    let head = if part == "req" { r#"{"ts":"2026-11-01T10:00:00.000000Z","service":"s"}"# } else { r#"{"status":200}"# };
+    let head =
+        if part == "req" { r#"{"ts":"2026-11-01T10:00:00.000000Z","service":"s"}"# } else { r#"{"status":200}"# };
     format!(r#"{{"cap1":"{id}","part":"{part}","seq":0,"head":{head}{more},"of":1}}"#)
 }
 
@@ -51,9 +52,13 @@ fn bad_records_are_counted_by_name_and_the_rest_is_stored() {
         log.extend_from_slice(line.as_bytes());
         log.push(b'\n');
     }
-    log.extend_from_slice(&[b"{\"cap1\":\"x\",\"part\":\"req\",\"seq\":0,\"text\":\"".as_slice(), &[0xff], b"\",\"of\":1}\n"].concat());
+    log.extend_from_slice(
+        &[b"{\"cap1\":\"x\",\"part\":\"req\",\"seq\":0,\"text\":\"".as_slice(), &[0xff], b"\",\"of\":1}\n"].concat(),
+    );
     // Half a character: the first byte of two.
-    log.extend_from_slice(&[b"{\"cap1\":\"x\",\"part\":\"req\",\"seq\":0,\"text\":\"".as_slice(), &[0xc3], b"\",\"of\":1}\n"].concat());
+    log.extend_from_slice(
+        &[b"{\"cap1\":\"x\",\"part\":\"req\",\"seq\":0,\"text\":\"".as_slice(), &[0xc3], b"\",\"of\":1}\n"].concat(),
+    );
     log.extend_from_slice(good("last").as_bytes());
     let (counts, stored) = counts(&log, &[]);
     let mut expected: serde_json::Map<_, _> = bad.iter().map(|(name, _)| ((*name).to_owned(), json!(1))).collect();

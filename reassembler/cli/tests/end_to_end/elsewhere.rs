@@ -34,7 +34,8 @@ fn zcat_and_jq_read_it() {
 #[test]
 fn duckdb_reads_the_tree_with_its_partitions() {
     let (_dir, captures) = sample();
-    let python = std::env::var("REASSEMBLE_TEST_PYTHON").expect("REASSEMBLE_TEST_PYTHON: a python with duckdb; run ./test");
+    let python =
+        std::env::var("REASSEMBLE_TEST_PYTHON").expect("REASSEMBLE_TEST_PYTHON: a python with duckdb; run ./test");
     let script = "
 import duckdb
 rows = duckdb.sql(\"\"\"

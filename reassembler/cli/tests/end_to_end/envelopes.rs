@@ -60,7 +60,10 @@ fn dockers_json_file() {
     for line in log.split_inclusive('\n') {
         for piece in line.as_bytes().chunks(16 * 1024) {
             let piece = std::str::from_utf8(piece).unwrap();
-            docker.push_str(&format!("{{\"log\":{},\"stream\":\"stdout\",\"time\":\"2026-11-22T05:00:00.1Z\"}}\n", quoted(piece)));
+            docker.push_str(&format!(
+                "{{\"log\":{},\"stream\":\"stdout\",\"time\":\"2026-11-22T05:00:00.1Z\"}}\n",
+                quoted(piece)
+            ));
         }
     }
     assert_read(&docker, load, &[]);
@@ -81,7 +84,10 @@ fn cri_with_the_other_stream_between() {
             }
             let tag = if end == rest.len() { "F" } else { "P" };
             cri.push_str(&format!("2026-11-22T05:00:00.123456789Z stdout {tag} {}\n", &rest[..end]));
-            cri.push_str(&format!("2026-11-22T05:00:00.123456789Z stderr {} noise {number}\n", if number % 2 == 0 { "P" } else { "F" }));
+            cri.push_str(&format!(
+                "2026-11-22T05:00:00.123456789Z stderr {} noise {number}\n",
+                if number % 2 == 0 { "P" } else { "F" }
+            ));
             rest = &rest[end..];
         }
     }
@@ -157,8 +163,14 @@ fn ten_thousand_captures_interleaved_out_of_order_and_repeated() {
     let mut lines = Vec::new();
     for id in 0..CAPTURES {
         for part in ["req", "res"] {
-            let head = if part == "req" { r#"{"ts":"2026-11-01T10:00:00.000000Z","service":"s"}"# } else { r#"{"status":200}"# };
-            lines.push(format!("{{\"cap1\":\"c{id}\",\"part\":\"{part}\",\"seq\":0,\"head\":{head},\"text\":\"a{id}\"}}\n"));
+            let head = if part == "req" {
+                r#"{"ts":"2026-11-01T10:00:00.000000Z","service":"s"}"#
+            } else {
+                r#"{"status":200}"#
+            };
+            lines.push(format!(
+                "{{\"cap1\":\"c{id}\",\"part\":\"{part}\",\"seq\":0,\"head\":{head},\"text\":\"a{id}\"}}\n"
+            ));
             lines.push(format!("{{\"cap1\":\"c{id}\",\"part\":\"{part}\",\"seq\":1,\"text\":\"b{id}\",\"of\":2}}\n"));
         }
     }
@@ -179,7 +191,10 @@ fn ten_thousand_captures_interleaved_out_of_order_and_repeated() {
     let (code, summary, said) = run(command);
     assert_eq!(code, Some(0), "{said}");
     let counts = &summary["run"];
-    assert_eq!((counts["exchanges_complete"].as_u64(), counts["repeated"].as_u64()), (Some(CAPTURES as u64), Some(repeated as u64)));
+    assert_eq!(
+        (counts["exchanges_complete"].as_u64(), counts["repeated"].as_u64()),
+        (Some(CAPTURES as u64), Some(repeated as u64))
+    );
     assert_bodies(&captures, CAPTURES);
 }
 

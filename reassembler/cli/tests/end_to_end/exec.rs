@@ -16,7 +16,9 @@ use crate::stored;
 /// A request's and a response's line of a capture.
 fn pair(id: &str) -> String {
     let head = r#""head":{"ts":"2026-11-01T10:00:00.000000Z","service":"s"}"#;
-    format!("{{\"cap1\":\"{id}\",\"part\":\"req\",\"seq\":0,{head},\"of\":1}}\n{{\"cap1\":\"{id}\",\"part\":\"res\",\"seq\":0,\"head\":{{\"status\":200}},\"of\":1}}\n")
+    format!(
+        "{{\"cap1\":\"{id}\",\"part\":\"req\",\"seq\":0,{head},\"of\":1}}\n{{\"cap1\":\"{id}\",\"part\":\"res\",\"seq\":0,\"head\":{{\"status\":200}},\"of\":1}}\n"
+    )
 }
 
 #[test]
@@ -68,7 +70,8 @@ fn the_exit_code_and_the_signal_of_the_command_come_through() {
 fn signals_are_passed_on() {
     let dir = tempdir().unwrap();
     let mut command = reassemble(["exec", "--summary", "none", "--to"]);
-    let script = "trap 'echo got usr1' USR1; trap 'echo got term; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
+    let script =
+        "trap 'echo got usr1' USR1; trap 'echo got term; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
     command.arg(dir.path().join("captures")).args(["--", "sh", "-c", script]);
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -110,13 +113,36 @@ fn a_command_runs_on_where_nothing_can_be_stored() {
 fn a_full_spool_sheds_whole_captures_and_never_blocks_the_command() {
     let dir = tempdir().unwrap();
     // A destination that never takes anything: nobody listens there.
-    let mut command = reassemble(["exec", "--summary", "json", "--log-level", "error", "--spool-limit", "64KiB", "--batch-bytes", "16KiB"]);
-    command.args(["--commit-interval", "20ms", "--to", "s3://bucket/x", "--s3-endpoint", "http://127.0.0.1:9", "--s3-path-style"]);
+    let mut command = reassemble([
+        "exec",
+        "--summary",
+        "json",
+        "--log-level",
+        "error",
+        "--spool-limit",
+        "1MiB",
+        "--batch-bytes",
+        "1MiB",
+    ]);
+    command.args([
+        "--commit-interval",
+        "20ms",
+        "--to",
+        "s3://bucket/x",
+        "--s3-endpoint",
+        "http://127.0.0.1:9",
+        "--s3-path-style",
+    ]);
     command.args(["--s3-region", "us-east-1", "--compression", "none", "--state"]).arg(dir.path().join("state"));
     command.env("AWS_ACCESS_KEY_ID", "k").env("AWS_SECRET_ACCESS_KEY", "s");
-    let script: String = "for i in $(seq 1 3000); do cat pair | sed s/ID/id-$i/; [ $((i % 300)) = 0 ] && sleep 0.1; done; echo done".into();
-    std::fs::write(dir.path().join("pair"), pair("ID")).unwrap();
-    command.args(["--", "sh", "-c", &script]).current_dir(dir.path());
+    let body = format!(r#""text":"{}","of":1}}"#, "x".repeat(2_000));
+    for part in 0..10 {
+        let pairs: String =
+            (0..300).map(|number| pair(&format!("p{part}-{number}")).replace(r#""of":1}"#, &body)).collect();
+        std::fs::write(dir.path().join(format!("part{part}")), pairs).unwrap();
+    }
+    let script = "for part in 0 1 2 3 4 5 6 7 8 9; do cat part$part; sleep 0.2; done; echo done";
+    command.args(["--", "sh", "-c", script]).current_dir(dir.path());
     let began = Instant::now();
     let output = command.output().unwrap();
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"done\n"[..]));
@@ -126,7 +152,10 @@ fn a_full_spool_sheds_whole_captures_and_never_blocks_the_command() {
     let shed = run["shed_captures"].as_u64().unwrap();
     let kept = run["exchanges_complete"].as_u64().unwrap();
     assert!(shed > 0 && kept > 0, "{run}");
-    assert_eq!((shed + kept, run["exchanges_incomplete"].as_u64(), run["shed_records"].as_u64()), (3_000, Some(0), Some(2 * shed)));
+    assert_eq!(
+        (shed + kept, run["exchanges_incomplete"].as_u64(), run["shed_records"].as_u64()),
+        (3_000, Some(0), Some(2 * shed))
+    );
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }
 

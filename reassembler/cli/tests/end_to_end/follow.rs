@@ -54,7 +54,8 @@ fn rotate_by_rename(dir: &Path) -> impl Fn(&Shop, usize) + Sync {
 fn wait_until_stored(root: &Path, load: &Load) {
     wait_for("everything to be stored", || {
         let stored = stored::read(root);
-        (stored.tested.len() + stored.outbound + stored.supplies >= load.exchanges.len() + 2 * load.outbound).then_some(())
+        (stored.tested.len() + stored.outbound + stored.supplies >= load.exchanges.len() + 2 * load.outbound)
+            .then_some(())
     });
 }
 
@@ -146,5 +147,9 @@ fn what_a_copytruncate_takes_is_reported() {
     let truncations = summary["run"]["truncations"].as_u64().unwrap();
     assert!(truncations > 0, "{said}");
     assert!(said.contains("truncated before it was read to its end") || lost == 0, "{said}");
-    eprintln!("copytruncate: {lost} of {} not complete, {} bytes reported lost at least", load.exchanges.len(), summary["run"]["lost_bytes_at_least"]);
+    eprintln!(
+        "copytruncate: {lost} of {} not complete, {} bytes reported lost at least",
+        load.exchanges.len(),
+        summary["run"]["lost_bytes_at_least"]
+    );
 }

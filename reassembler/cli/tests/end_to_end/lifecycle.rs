@@ -24,10 +24,13 @@ fn rules_are_merged_into_the_buckets_and_no_other_is_touched() {
         "r = s3.get_bucket_lifecycle_configuration(Bucket='bucket')['Rules'] + [{theirs}]\ns3.put_bucket_lifecycle_configuration(Bucket='bucket', LifecycleConfiguration={{'Rules': r}})"
     ));
     let again = apply(&moto, &["--retention", "14d"]);
-    assert!(again.contains("1 other rule"), "{again}");
+    // The rule of the class that is no longer in use stays too: there may be objects of it.
+    assert!(again.contains("2 other rules"), "{again}");
     let rules = moto.python(RULES);
-    for rule in ["'theirs', 'tmp/', 3", "'cap/retention=14d/', 14", "'cap/retention=90d/', 90", "'cap/retention=7d/', 7"] {
+    for rule in
+        ["'theirs', 'tmp/', 3", "'cap/retention=14d/', 14", "'cap/retention=90d/', 90", "'cap/retention=7d/', 7"]
+    {
         assert!(rules.contains(rule), "{rule} in {rules}");
     }
-    assert_eq!(apply(&moto, &["--retention", "14d"]).matches("unchanged").count(), 4 + usize::from(rules.contains("=30d")), "{rules}");
+    assert_eq!(apply(&moto, &["--retention", "14d"]).matches("unchanged").count(), 4, "{rules}");
 }

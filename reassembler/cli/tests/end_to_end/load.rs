@@ -83,7 +83,9 @@ async fn request(client: &reqwest::Client, url: &str, number: usize, load: &mut 
             (client.post(format!("{url}/orders")).header("content-type", "application/json"), order.into_bytes())
         }
         6 => (client.post(format!("{url}/upload")), text(number, size)),
-        _ => (client.post(format!("{url}/echo")), if number % 2 == 0 { bytes(number, size) } else { text(number, size) }),
+        _ => {
+            (client.post(format!("{url}/echo")), if number % 2 == 0 { bytes(number, size) } else { text(number, size) })
+        }
     };
     let sent = Passed::of(&body);
     let response = builder.header("x-test-id", &id).body(body).send().await.unwrap();
@@ -115,7 +117,8 @@ fn bytes(seed: usize, size: usize) -> Vec<u8> {
 
 /// Text with quotes, newlines and characters of several bytes, so that pieces are cut in awkward places.
 fn text(seed: usize, size: usize) -> Vec<u8> {
-    const WORDS: [&str; 8] = ["tea ", "\"quoted\" ", "naïve ", "日本語 ", "line\n", "back\\slash ", "😀", "{\"cap1\":\"no\"} "];
+    const WORDS: [&str; 8] =
+        ["tea ", "\"quoted\" ", "naïve ", "日本語 ", "line\n", "back\\slash ", "😀", "{\"cap1\":\"no\"} "];
     let mut text = String::new();
     let mut at = seed;
     while text.len() < size {

@@ -36,7 +36,9 @@ pub(crate) fn exchanges(root: &Path) -> Vec<Value> {
         let name = path.to_string_lossy().into_owned();
         let mut text = String::new();
         let read = match File::open(&path) {
-            Ok(file) if name.ends_with(".ndjson.gz") => flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text),
+            Ok(file) if name.ends_with(".ndjson.gz") => {
+                flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text)
+            }
             Ok(file) if name.ends_with(".ndjson.zst") => zstd::Decoder::new(file).unwrap().read_to_string(&mut text),
             Ok(mut file) if name.ends_with(".ndjson") => file.read_to_string(&mut text),
             _ => continue,
@@ -63,7 +65,8 @@ pub(crate) fn body(root: &Path, body: &Value) -> Vec<u8> {
 
 fn test_id(exchange: &Value) -> Option<String> {
     let headers = exchange["request"]["headers"].as_array()?;
-    let header = headers.iter().find(|header| header[0].as_str().is_some_and(|name| name.eq_ignore_ascii_case("x-test-id")))?;
+    let header =
+        headers.iter().find(|header| header[0].as_str().is_some_and(|name| name.eq_ignore_ascii_case("x-test-id")))?;
     header[1].as_str().map(str::to_owned)
 }
 

@@ -9,7 +9,7 @@ use reassemble_formats::CaptureId;
 use crate::store_thread::StoreGauges;
 
 /// Fill of the queue above which nothing new is admitted: the other half is kept for what was.
-const NEW_UNTIL: f64 = 0.5;
+pub(super) const NEW_UNTIL: f64 = 0.5;
 /// How many ids are remembered of either kind; between one and two times as many.
 const REMEMBERED: usize = 32_768;
 
@@ -46,6 +46,11 @@ impl Admission {
         if !self.closed.swap(true, Ordering::Relaxed) {
             tracing::error!("captures are shed from here on: the part that stores them has ended");
         }
+    }
+
+    /// Whether storing has come to its limit, so that waiting for it is of no use.
+    pub(super) fn is_full(&self) -> bool {
+        self.gauges.spool_full.load(Ordering::Relaxed) || self.closed.load(Ordering::Relaxed)
     }
 
     /// Whether a record of this capture is taken, with the queue this full.

@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_stays() {
-        let head = r#"{"service":"shop","headers":[["Accept","*/*"],["X-\"odd\"","v"],["Cookie","c"],["Via","1.1 a"]]}"#;
+        let head =
+            r#"{"service":"shop","headers":[["Accept","*/*"],["X-\"odd\"","v"],["Cookie","c"],["Via","1.1 a"]]}"#;
         assert_eq!(texts(&mut [fragment(0, head)]), [head.replace(r#""c""#, r#""[redacted]""#)]);
     }
 }

@@ -52,7 +52,9 @@ fn encodings_are_undone_last_first_and_what_was_captured_is_told() {
     let zlib = zlib.finish().unwrap();
     let raw_deflate = zlib[2..zlib.len() - 4].to_vec();
     let zstd = zstd::encode_all(&plain[..], 3).unwrap();
-    for (header, captured) in [("gzip", gzip(&plain)), ("X-GZIP", gzip(&plain)), ("deflate", zlib), ("deflate", raw_deflate), ("zstd", zstd)] {
+    for (header, captured) in
+        [("gzip", gzip(&plain)), ("X-GZIP", gzip(&plain)), ("deflate", zlib), ("deflate", raw_deflate), ("zstd", zstd)]
+    {
         let (body, problems) = processed(&[("Content-Encoding", header)], &captured);
         assert_eq!((body.content, problems), (Content::Bytes(plain.clone()), vec![]), "{header}");
         assert_eq!(body.captured, Some(Captured { len: captured.len() as u64, crc: crc_hex(&captured) }));
