@@ -1,5 +1,7 @@
 //! The specification's vectors: logs to exchanges and counts (`formats/spec/vectors/README.md`).
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

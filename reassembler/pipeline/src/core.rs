@@ -170,7 +170,7 @@ impl Core {
             let now = Instant::now();
             self.intake.set_time(self.clock.active, wall_us());
             let full = self.spool_is_full();
-            let round = if full { self.read_only_pipes() } else { self.read()? };
+            let round = if full { self.read_only_feed() } else { self.read()? };
             self.clock.look(round.caught_up, now);
             self.intake.set_time(self.clock.active, wall_us());
             self.intake.expire();
@@ -207,13 +207,13 @@ impl Core {
         Ok(round)
     }
 
-    fn read_only_pipes(&mut self) -> Round {
-        // The wrapper and pass-through never wait for storing: what is admitted is taken, and new captures are shed before they come here.
-        let mut round = Round::default();
-        if self.feed.is_some() {
-            self.read_feed(&mut round);
-        }
-        Round { caught_up: false, ended: false, ..round }
+    /// One round while the spool is full. The wrapper and pass-through never wait for storing: what is admitted is taken, and new captures
+    /// are shed before they come here.
+    fn read_only_feed(&mut self) -> Round {
+        let others_are_done = self.tail.is_none() && self.pipe.is_none() && self.files.is_done();
+        let mut round = Round { read: false, caught_up: false, ended: self.feed.is_some() && others_are_done };
+        self.read_feed(&mut round);
+        Round { caught_up: false, ..round }
     }
 
     fn read_pipes(&mut self, round: &mut Round) {
@@ -448,6 +448,10 @@ impl Files {
             }
         }
         true
+    }
+
+    fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.current.is_none()
     }
 
     fn refused(&mut self, path: &std::path::Path, error: &SourceError, intake: &mut Intake) {

@@ -236,7 +236,7 @@ pub fn exec(config: Config, command: &[OsString], status: Arc<StatusBoard>) -> R
         );
         let err = Forwarder::new("exec:stderr", stderr, std::io::stderr(), max_line_bytes, feed, admission, gone);
         let forwarders =
-            vec![spawn("forward stdout", move || drop(out.run()))?, spawn("forward stderr", move || drop(err.run()))?];
+            vec![spawn("forward stdout", move || _ = out.run())?, spawn("forward stderr", move || _ = err.run())?];
         return Ok(Run { storing: None, forwarders, child: Some(child), board: status });
     };
     builder.forward("exec:stdout", stdout, std::io::stdout(), gone.clone())?;
@@ -386,7 +386,7 @@ impl Builder {
                     move || waker.wake()
                 });
         let forward = move || {
-            forwarder.run();
+            _ = forwarder.run();
             // Its end of the queue is gone now: that is what the core is to see.
             waker.wake();
         };

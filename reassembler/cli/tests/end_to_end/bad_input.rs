@@ -109,25 +109,28 @@ fn a_file_without_permission_is_named() {
     }
     let dir = tempdir().unwrap();
     fs::write(dir.path().join("secret"), "x").unwrap();
-    fs::set_permissions(dir.path().join("secret"), std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(dir.path().join("secret"), std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     let mut command = reassemble(["--to", "captures", "secret"]);
     command.current_dir(dir.path());
     let (code, _, said) = run(command);
     assert!(code == Some(1) && said.contains("Permission denied"), "{said}");
 }
 
+/// Points a command at a server.
+type Configure<'a> = &'a dyn Fn(&mut Command);
+
 #[test]
 fn a_destination_that_refuses_is_told_and_the_next_run_delivers() {
     let dir = tempdir().unwrap();
     fs::write(dir.path().join("log"), good("a")).unwrap();
     let (s3, moto) = (S3::start(), Moto::start());
-    let to = |bucket: &str, configure: &dyn Fn(&mut Command)| {
+    let to = |bucket: &str, configure: Configure<'_>| {
         let mut command = reassemble(["--to", &format!("s3://{bucket}/p"), "--state", "state", "log"]);
         configure(&mut command);
         command.current_dir(dir.path());
         run(command)
     };
-    let refusals: [(&str, &dyn Fn(&mut Command), &str); 2] = [
+    let refusals: [(&str, Configure<'_>, &str); 2] = [
         ("nowhere", &|command| moto.configure(command), "bucket nowhere does not exist"),
         ("bucket", &|command| s3.configure(command, "wrong"), "credentials"),
     ];

@@ -101,8 +101,8 @@ fn restarts_in_the_middle_lose_nothing_and_store_nothing_twice() {
             follower.stop();
         }
         // Twice while nobody reads: the file between is found by its name alone.
-        for part in ["a", "b"] {
-            fs::rename(dir.path().join("shop.log"), dir.path().join(format!("shop.log.{turn}{part}"))).unwrap();
+        for number in [2 * turn, 2 * turn + 1] {
+            fs::rename(dir.path().join("shop.log"), dir.path().join(format!("shop.log.{number}"))).unwrap();
             shop.reopen_log();
             wait_for("the new log", || dir.path().join("shop.log").exists().then_some(()));
         }

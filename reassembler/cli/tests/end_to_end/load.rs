@@ -83,9 +83,10 @@ async fn request(client: &reqwest::Client, url: &str, number: usize, load: &mut 
             (client.post(format!("{url}/orders")).header("content-type", "application/json"), order.into_bytes())
         }
         6 => (client.post(format!("{url}/upload")), text(number, size)),
-        _ => {
-            (client.post(format!("{url}/echo")), if number % 2 == 0 { bytes(number, size) } else { text(number, size) })
-        }
+        _ => (
+            client.post(format!("{url}/echo")),
+            if number.is_multiple_of(2) { bytes(number, size) } else { text(number, size) },
+        ),
     };
     let sent = Passed::of(&body);
     let response = builder.header("x-test-id", &id).body(body).send().await.unwrap();
