@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use reassemble_formats::Envelope;
+
 /// Where lines are read from.
 #[derive(Clone, Debug, Default)]
 pub struct InputConfig {
@@ -17,27 +19,11 @@ pub struct InputConfig {
     /// Whether files that exist at the first start are followed from their end.
     pub from_end: bool,
     /// How lines are wrapped.
-    pub envelope: EnvelopeChoice,
+    pub envelope: Envelope,
     /// Longest line in bytes; longer ones are skipped and counted.
     pub max_line_bytes: usize,
     /// How often followed files are looked at where no events come.
     pub poll_interval: Duration,
-}
-
-/// The `--envelope` flag.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EnvelopeChoice {
-    /// Recognise the envelope from each input's lines.
-    #[default]
-    Auto,
-    /// Lines as the app printed them.
-    Plain,
-    /// Docker's json-file driver.
-    Docker,
-    /// The container runtime interface's log format.
-    Cri,
-    /// A JSON logger's records.
-    Json,
 }
 
 /// Compression of stored batches.

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use reassemble_formats::Envelope;
 use reassemble_sources::{InputId, Pipe, PipeConfig, SourceError, Tail, TailConfig};
 use reassemble_store::{
     Destination, DirConfig, DirStore, KmsKey, Restored, S3Config, S3Store, Spool, SpoolConfig, StateError, StoreError,
@@ -18,7 +17,7 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use crate::config::{Compression, Config, DestinationConfig, EnvelopeChoice, StoreConfig};
+use crate::config::{Compression, Config, DestinationConfig, StoreConfig};
 use crate::core::{Clock, Commits, Core, CoreMessage, Files, Waker};
 use crate::exec::Child;
 use crate::forward::{Admission, Fed, Feed, Forwarder};
@@ -415,14 +414,8 @@ impl Builder {
         }
         let input = &config.input;
         let tail = if input.follow.is_empty() { None } else { Some(open_tail(&config, records, self.waker.clone())?) };
-        let mut intake = Intake::new(
-            envelope(input.envelope),
-            input.max_line_bytes,
-            config.timeout,
-            reader,
-            carried,
-            store.clone(),
-        )?;
+        let mut intake =
+            Intake::new(input.envelope, input.max_line_bytes, config.timeout, reader, carried, store.clone())?;
         intake.set_time(Duration::ZERO, crate::core::wall_us());
         let files: Vec<PathBuf> = input.files.iter().filter(|path| *path != Path::new("-")).cloned().collect();
         let core = Core {
@@ -508,16 +501,6 @@ fn open_tail(config: &Config, records: Vec<(InputId, Vec<u8>)>, waker: Waker) ->
         InputId(last)
     };
     Ok(Tail::open(tail, records, next_id, Arc::new(move || waker.wake()), Instant::now())?)
-}
-
-fn envelope(choice: EnvelopeChoice) -> Envelope {
-    match choice {
-        EnvelopeChoice::Auto => Envelope::Auto,
-        EnvelopeChoice::Plain => Envelope::Plain,
-        EnvelopeChoice::Docker => Envelope::Docker,
-        EnvelopeChoice::Cri => Envelope::Cri,
-        EnvelopeChoice::Json => Envelope::Json,
-    }
 }
 
 /// The destination, ready for puts; nothing is sent yet.

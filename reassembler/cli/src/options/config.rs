@@ -196,7 +196,7 @@ pub(crate) fn destination(resolved: &Resolved) -> Result<DestinationConfig, Fail
 mod tests {
     use std::time::Duration;
 
-    use reassemble_pipeline::config::{Compression, EnvelopeChoice};
+    use reassemble_pipeline::config::{Compression, Envelope};
 
     use super::super::args::{Work, parse};
     use super::super::file;
@@ -219,7 +219,7 @@ mod tests {
     fn defaults_are_those_of_the_documentation() {
         let config = made("a.log", "", true).expect("good");
         assert_eq!(config.timeout, Duration::from_secs(60));
-        assert_eq!(config.input.envelope, EnvelopeChoice::Auto);
+        assert_eq!(config.input.envelope, Envelope::Auto);
         assert_eq!(config.input.max_line_bytes, 1 << 20);
         assert!(!config.input.stdin && !config.input.passthrough && !config.input.from_end);
         assert!(config.process.redact && config.process.decode);

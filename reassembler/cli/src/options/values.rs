@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use reassemble_pipeline::config::{Compression, EnvelopeChoice};
+use reassemble_pipeline::config::{self, Compression};
 
 /// Why a value was refused: a lower-case fragment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -180,14 +180,14 @@ pub(crate) enum Envelope {
     Json,
 }
 
-impl From<Envelope> for EnvelopeChoice {
+impl From<Envelope> for config::Envelope {
     fn from(envelope: Envelope) -> Self {
         match envelope {
-            Envelope::Auto => EnvelopeChoice::Auto,
-            Envelope::Plain => EnvelopeChoice::Plain,
-            Envelope::Docker => EnvelopeChoice::Docker,
-            Envelope::Cri => EnvelopeChoice::Cri,
-            Envelope::Json => EnvelopeChoice::Json,
+            Envelope::Auto => config::Envelope::Auto,
+            Envelope::Plain => config::Envelope::Plain,
+            Envelope::Docker => config::Envelope::Docker,
+            Envelope::Cri => config::Envelope::Cri,
+            Envelope::Json => config::Envelope::Json,
         }
     }
 }

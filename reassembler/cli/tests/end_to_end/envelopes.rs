@@ -127,9 +127,10 @@ fn archives_are_read_and_reading_again_stores_nothing_twice() {
     let (log, load) = shop_log();
     let dir = tempdir().unwrap();
     let captures = dir.path().join("captures");
-    let half = log[..log.len() / 2].rfind('\n').unwrap() + 1;
+    let log = log.as_bytes();
+    let half = log[..log.len() / 2].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     fs::write(dir.path().join("a.gz"), [gzip(&log[..half / 2]), gzip(&log[half / 2..half])].concat()).unwrap();
-    fs::write(dir.path().join("b.zst"), zstd::encode_all(&log.as_bytes()[half..], 1).unwrap()).unwrap();
+    fs::write(dir.path().join("b.zst"), zstd::encode_all(&log[half..], 1).unwrap()).unwrap();
     let read = |names: &[&str]| {
         let mut command = reassemble(["--to"]);
         command.arg(&captures).args(names).current_dir(dir.path());
@@ -147,10 +148,10 @@ fn archives_are_read_and_reading_again_stores_nothing_twice() {
     assert_eq!(stored::files(&captures), files);
 }
 
-fn gzip(text: &str) -> Vec<u8> {
+fn gzip(bytes: &[u8]) -> Vec<u8> {
     use std::io::Write;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
