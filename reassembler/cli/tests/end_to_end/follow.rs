@@ -153,3 +153,52 @@ fn what_a_copytruncate_takes_is_reported() {
         summary["run"]["lost_bytes_at_least"]
     );
 }
+
+#[test]
+fn a_full_spool_stops_reading_and_all_is_delivered_once_the_destination_takes_it() {
+    const CAPTURES: usize = 4_000;
+    let dir = tempdir().unwrap();
+    let mut log = String::new();
+    for number in 0..CAPTURES {
+        let head = r#""head":{"ts":"2026-11-01T10:00:00.000000Z","service":"s"}"#;
+        log.push_str(&format!("{{\"cap1\":\"c{number}\",\"part\":\"req\",\"seq\":0,{head},\"of\":1}}\n"));
+        let text = "x".repeat(2_000);
+        log.push_str(&format!("{{\"cap1\":\"c{number}\",\"part\":\"res\",\"seq\":0,\"text\":\"{text}\",\"of\":1}}\n"));
+    }
+    fs::write(dir.path().join("shop.log"), &log).unwrap();
+    let follow = |configure: &dyn Fn(&mut Command)| {
+        let mut command = follower(dir.path(), "s3://bucket/captures");
+        command.args([
+            "--spool-limit",
+            "2MiB",
+            "--batch-bytes",
+            "1MiB",
+            "--compression",
+            "none",
+            "--commit-interval",
+            "50ms",
+        ]);
+        configure(&mut command);
+        Follower::start(command)
+    };
+    // Nobody listens there.
+    let refused = follow(&|command| {
+        command.args(["--s3-endpoint", "http://127.0.0.1:9", "--s3-path-style", "--s3-region", "us-east-1"]);
+        command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret");
+    });
+    std::thread::sleep(Duration::from_secs(4));
+    let (summary, said) = refused.stop();
+    let read = summary["run"]["bytes_read"].as_u64().unwrap();
+    assert!(said.contains("the spool is full"), "{said}");
+    assert!(read > 1 << 20 && read < log.len() as u64, "{read} of {} bytes were read", log.len());
+    let s3 = S3::start();
+    let taken = follow(&|command| s3.configure(command, "secret"));
+    let root = s3.bucket().join("captures");
+    wait_for("everything to be stored", || (stored::exchanges(&root).len() >= CAPTURES).then_some(()));
+    taken.stop();
+    let mut ids: Vec<_> = stored::exchanges(&root).iter().map(|exchange| exchange["id"].to_string()).collect();
+    assert_eq!(ids.len(), CAPTURES);
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), CAPTURES);
+}
