@@ -184,6 +184,10 @@ impl Intake {
 
 impl LineSink for Intake {
     fn lines(&mut self, input: InputId, block: &[u8]) {
+        if !self.inputs.contains_key(&input) {
+            // Sources announce every input before its lines; should one not, its lines are still lines.
+            self.open(input, "input");
+        }
         let Some(input) = self.inputs.get_mut(&input) else { return };
         let lines = input.reader.block(block, &mut RecordTaker { source: &input.name, work: &mut self.work });
         self.work.ledger.bytes_read += block.len() as u64;
