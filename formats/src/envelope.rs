@@ -14,6 +14,7 @@ mod docker;
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 use serde::{Deserialize, Serialize};
 
+use crate::layout::hex;
 use crate::record::RecordSink;
 use crate::scan::{HINT, is_hint, may_hold_records, scan_bare, scan_line};
 
@@ -267,10 +268,6 @@ struct Carry {
     envelope: Envelope,
     /// For each stream the line so far, in hex, and the bytes left out.
     joining: Vec<(String, u64)>,
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Vec<u8> {

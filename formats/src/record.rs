@@ -113,8 +113,7 @@ impl Chunk {
         }
         section(&mut line, "tail", &self.tail);
         if let Some(sig) = &self.sig {
-            let digits: String = sig.iter().map(|byte| format!("{byte:02x}")).collect();
-            line.push_str(&format!(r#","sig":"{digits}""#));
+            line.push_str(&format!(r#","sig":"{}""#, crate::layout::hex(sig)));
         }
         line.push('}');
         line.into_bytes()

@@ -154,14 +154,14 @@ fn scan_object(text: &[u8], start: usize, nesting: usize, sink: &mut impl Record
         }
         let Ok(end) = skip_value(text, member.value, 1) else { return };
         if may_hold_records(&text[member.value..end]) {
-            values.push((member.value, end));
+            values.push(member.value);
         }
         members.seek(end);
     }
     if unknown.is_some() {
         return sink.bad(BadReason::UnknownVersion);
     }
-    for (value, _) in values {
+    for value in values {
         scan_value(text, value, nesting + 1, sink);
     }
 }

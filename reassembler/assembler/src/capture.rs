@@ -11,7 +11,7 @@ use crate::Arrival;
 use crate::closed::Closed;
 
 /// How many gaps or conflicts of a part are named one by one.
-pub const MAX_NAMED: usize = 32;
+const MAX_NAMED: usize = 32;
 
 /// A capture that is open.
 #[derive(Debug)]

@@ -9,16 +9,6 @@ pub trait ClosedCaptures {
     fn lookup(&self, id: &CaptureId) -> Option<Closed>;
 }
 
-/// Knows of no closed capture.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoneClosed;
-
-impl ClosedCaptures for NoneClosed {
-    fn lookup(&self, _: &CaptureId) -> Option<Closed> {
-        None
-    }
-}
-
 /// A closed capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {

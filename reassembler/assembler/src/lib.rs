@@ -23,8 +23,7 @@ use reassemble_formats::exchange::Exchange;
 use reassemble_formats::{CaptureId, Chunk};
 
 use crate::capture::Capture;
-pub use crate::capture::MAX_NAMED;
-pub use crate::closed::{Closed, ClosedCaptures, NoneClosed};
+pub use crate::closed::{Closed, ClosedCaptures};
 pub use crate::rows::{OpenChanges, RowError};
 
 /// Where and when a chunk was read.
@@ -115,11 +114,6 @@ impl Assembler {
         self.open.len()
     }
 
-    /// Whether a capture is open.
-    pub fn is_open(&self, id: &CaptureId) -> bool {
-        self.numbers.contains_key(id)
-    }
-
     /// Takes one chunk that arrived at `now` on the assembler's clock. `closed` knows the captures that were closed before.
     pub fn push(&mut self, chunk: Chunk, arrival: &Arrival, now: Duration, closed: &impl ClosedCaptures) -> Pushed {
         let number = match self.numbers.get(&chunk.id) {
@@ -164,11 +158,6 @@ impl Assembler {
             }
         }
         None
-    }
-
-    /// When on its clock [`expire`](Self::expire) is next worth calling.
-    pub fn next_deadline(&self) -> Option<Duration> {
-        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
     }
 
     /// Closes the open captures of which a chunk was pushed since [`restore`](Self::restore), in the order in which they were opened, because
