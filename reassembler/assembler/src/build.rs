@@ -6,18 +6,35 @@ use reassemble_formats::exchange::{
 };
 use reassemble_formats::head::{Known, SortedOut};
 use reassemble_formats::timestamp::{rfc3339_us, usable_ts};
-use reassemble_formats::{Chunk, Part, Section};
+use reassemble_formats::{CaptureId, Chunk, Part, Section};
 use serde_json::{Map, Value};
 
-use crate::capture::{Capture, PartChunks, known_or_default};
+use crate::capture::{Capture, known_or_default};
 use crate::closed::{Closed, SeenChunks};
+use crate::kept::Kept;
+use crate::part::{OnDisk, PartChunks};
+use crate::pieces::Pieces;
 use crate::{Assembled, Close};
 
-/// Makes the exchange of a capture that is closed.
-pub(crate) fn assemble(capture: Capture, why: Close) -> Assembled {
-    let oneway = capture.is_oneway();
-    let request = PartParts::new(Part::Request, &capture.request);
-    let response = PartParts::new(Part::Response, &capture.response);
+/// Largest body that is joined in memory, in bytes.
+const JOINED_BYTES: u64 = 1 << 20;
+/// Most bytes of fragments in one exchange; what is left is stored in supplements.
+const FRAGMENTS_BYTES: usize = 1 << 20;
+
+/// What is left of a capture once its exchange is made.
+pub(crate) enum Rest {
+    /// Nothing but rows to remove.
+    Gone { id: CaptureId, has_rows: bool, disk_bytes: u64 },
+    /// Chunks that did not fit the exchange, as a supplement that is due at once.
+    Open(Box<Capture>),
+}
+
+/// Makes the exchange of a capture that is closed; `number` is the capture's.
+pub(crate) fn assemble(mut capture: Capture, number: u64, why: Close, kept: &impl Kept) -> (Assembled, Rest) {
+    let disk = |part| OnDisk { capture: number, part, kept };
+    let request = PartParts::new(&capture.request, disk(Part::Request));
+    let response = PartParts::new(&capture.response, disk(Part::Response));
+    let oneway = request.head.as_ref().is_some_and(|head| head.known.oneway == Some(true));
     let mut problems = Vec::new();
     if capture.continues.is_some() {
         problems.push("continues".to_owned());
@@ -50,8 +67,10 @@ pub(crate) fn assemble(capture: Capture, why: Close) -> Assembled {
     }
     let ts_us = usable.unwrap_or(capture.read_at_us);
     problems.extend(why.problem().map(str::to_owned));
-    let chunks = capture.request.chunks.len() + capture.response.chunks.len();
-    let fragments = request.fragments().chain(response.fragments()).collect();
+    let mut fragments = Fragments::default();
+    request.fragments(&mut fragments);
+    response.fragments(&mut fragments);
+    let taken = [request.taken(&fragments), response.taken(&fragments)];
     let duration_us = answer_tail.us.or(if oneway { head_tail.us } else { None });
     let exchange = Exchange {
         v: EXCHANGE_VERSION,
@@ -77,60 +96,97 @@ pub(crate) fn assemble(capture: Capture, why: Close) -> Assembled {
         why: head.why.clone(),
         error,
         oneway,
-        fragments,
+        fragments: fragments.list,
         more: more.0,
         source: Some(capture.source.to_string()),
         request: request.came().then(|| request.to_request(head, head_tail)),
         response: response.came().then(|| response.to_response(answer, answer_tail)),
     };
-    let closed = if exchange.complete { Closed::Complete } else { Closed::Incomplete(seen_chunks(&capture)) };
-    Assembled { id: capture.id, exchange, ts_us, chunks: chunks as u64, closed }
+    let long = [request.long_run(), response.long_run()];
+    let seen = seen_chunks(&capture, taken);
+    let rest = [capture.request.split_off(taken[0]), capture.response.split_off(taken[1])];
+    let chunks = capture.count();
+    let lines = capture.lines.split_off(chunks);
+    let pieces = |part: Part, run: Option<u32>, chunks: &mut PartChunks| {
+        run.map(|run| Pieces::new(number, part, run, std::mem::take(&mut chunks.chunks)))
+    };
+    let assembled = Assembled {
+        id: capture.id.clone(),
+        closed: if exchange.complete { Closed::Complete } else { Closed::Incomplete(seen) },
+        exchange,
+        ts_us,
+        chunks,
+        lines,
+        key: capture.key.clone(),
+        read_at_us: capture.read_at_us,
+        request_pieces: pieces(Part::Request, long[0], &mut capture.request),
+        response_pieces: pieces(Part::Response, long[1], &mut capture.response),
+    };
+    let rest = capture.rest(rest, &assembled.closed);
+    (assembled, rest)
 }
 
-fn seen_chunks(capture: &Capture) -> SeenChunks {
+impl Capture {
+    /// What is left once an exchange was made of the chunks that are not in `parts`.
+    fn rest(mut self, parts: [PartChunks; 2], closed: &Closed) -> Rest {
+        if parts.iter().all(PartChunks::is_empty) {
+            return Rest::Gone { id: self.id, has_rows: self.has_rows, disk_bytes: self.disk_bytes };
+        }
+        [self.request, self.response] = parts;
+        self.continues = Some(closed.clone());
+        self.deadline = std::time::Duration::ZERO;
+        self.unsaved.retain(|(part, seq)| match part {
+            Part::Request => self.request.chunks.contains_key(seq),
+            Part::Response => self.response.chunks.contains_key(seq),
+        });
+        self.count_memory();
+        Rest::Open(Box::new(self))
+    }
+}
+
+fn seen_chunks(capture: &Capture, taken: [u32; 2]) -> SeenChunks {
     let mut seen = match &capture.continues {
         Some(Closed::Incomplete(earlier)) => earlier.clone(),
         _ => SeenChunks::default(),
     };
-    for part in Part::BOTH {
-        seen.add(part, capture.part(part).chunks.keys().copied());
+    for (part, end) in Part::BOTH.into_iter().zip(taken) {
+        seen.add(part, capture.part(part).seqs().iter().take_while(|seq| *seq < end));
     }
     seen
 }
 
 /// One part with its head and tail taken apart.
-struct PartParts<'c> {
-    part: Part,
+struct PartParts<'c, K> {
     chunks: &'c PartChunks,
+    disk: OnDisk<'c, K>,
     head: Option<SortedOut>,
     tail: Option<SortedOut>,
-    /// How many chunks the contiguous start has.
+    /// How many chunks make the body.
     run: u32,
 }
 
-impl<'c> PartParts<'c> {
-    fn new(part: Part, chunks: &'c PartChunks) -> Self {
-        let run = u32::try_from(chunks.run().count()).unwrap_or(u32::MAX);
-        PartParts { part, chunks, head: chunks.head(part), tail: chunks.tail(part), run }
+impl<'c, K: Kept> PartParts<'c, K> {
+    fn new(chunks: &'c PartChunks, disk: OnDisk<'c, K>) -> Self {
+        PartParts { chunks, head: chunks.head(&disk), tail: chunks.tail(&disk), run: chunks.body_run(&disk), disk }
     }
 
     fn came(&self) -> bool {
-        !self.chunks.chunks.is_empty()
+        !self.chunks.is_empty()
     }
 
     fn name_problems(&self, may_be_missing: bool, problems: &mut Vec<String>) {
-        let name = self.part.name();
+        let name = self.disk.part.name();
         for (place, section) in [("head", &self.head), ("tail", &self.tail)] {
             let keys = section.iter().flat_map(|section| &section.mistyped);
             problems.extend(keys.map(|key| format!("{place}_type:{name}:{key}")));
         }
         if self.came() || !may_be_missing {
-            problems.extend(self.chunks.faults(self.part));
+            problems.extend(self.chunks.faults(&self.disk));
         }
         if self.came() && self.head.is_none() {
             problems.push(format!("{name}_head_missing"));
         }
-        if self.tail.is_none() && self.chunks.run().any(|chunk| matches!(chunk.tail, Some(Section::Fragment(_)))) {
+        if self.came() && self.tail.is_none() && self.has_tail_fragment() {
             problems.push(format!("{name}_tail_missing"));
         }
         if self.chunks.of_conflict {
@@ -139,15 +195,31 @@ impl<'c> PartParts<'c> {
         problems.extend(self.chunks.conflicts.iter().map(|seq| format!("conflict:{name}:{seq}")));
     }
 
+    fn has_tail_fragment(&self) -> bool {
+        let mut has = false;
+        self.chunks.each(self.chunks.section_seqs(self.run), &self.disk, |chunk| {
+            has = matches!(chunk.tail, Some(Section::Fragment(_)));
+            !has
+        });
+        has
+    }
+
+    /// How many chunks the body is made of, where it is too long to be joined in memory.
+    fn long_run(&self) -> Option<u32> {
+        (self.chunks.piece_bytes > JOINED_BYTES).then_some(self.run)
+    }
+
     fn body(&self, headers: Option<&Headers>, tail: &Known) -> Body {
         let mut bytes = Vec::new();
         let mut marks = Vec::new();
-        for chunk in self.chunks.run() {
-            let Some(piece) = &chunk.piece else { continue };
-            if let Some(at) = chunk.at {
-                marks.push((bytes.len() as u64, at));
-            }
-            bytes.extend_from_slice(piece);
+        if self.long_run().is_none() {
+            self.chunks.each(0..self.run, &self.disk, |chunk| {
+                if let Some(piece) = &chunk.piece {
+                    marks.extend(chunk.at.map(|at| (bytes.len() as u64, at)));
+                    bytes.extend_from_slice(piece);
+                }
+                true
+            });
         }
         Body {
             media_type: headers
@@ -187,18 +259,58 @@ impl<'c> PartParts<'c> {
         }
     }
 
-    /// What came behind a gap, and what of heads and tails could not be joined.
-    fn fragments(&self) -> impl Iterator<Item = Fragment> {
-        self.chunks.chunks.iter().filter_map(|(seq, held)| {
-            let chunk = &held.chunk;
-            if *seq >= self.run {
-                return Some(fragment(chunk, true, true, true));
-            }
-            let is_fragment = |section: &Option<Section>| matches!(section, Some(Section::Fragment(_)));
-            let loose_head = is_fragment(&chunk.head) && self.head.is_none();
-            let loose_tail = is_fragment(&chunk.tail) && self.tail.is_none();
-            (loose_head || loose_tail).then(|| fragment(chunk, self.head.is_none(), false, loose_tail))
-        })
+    /// What of heads and tails could not be joined, and what came behind a gap, as far as there is room.
+    fn fragments(&self, fragments: &mut Fragments) {
+        if self.head.is_none() || self.tail.is_none() {
+            self.chunks.each(self.chunks.section_seqs(self.run), &self.disk, |chunk| {
+                let is_fragment = |section: &Option<Section>| matches!(section, Some(Section::Fragment(_)));
+                let loose_head = is_fragment(&chunk.head) && self.head.is_none();
+                let loose_tail = is_fragment(&chunk.tail) && self.tail.is_none();
+                if loose_head || loose_tail {
+                    fragments.list.push(fragment(chunk, self.head.is_none(), false, loose_tail));
+                }
+                true
+            });
+        }
+        let seqs = self.chunks.seqs();
+        self.chunks.each(seqs.iter().skip_while(|seq| *seq < self.run), &self.disk, |chunk| fragments.add(chunk));
+    }
+
+    /// The number from which on its chunks are not in the exchange.
+    fn taken(&self, fragments: &Fragments) -> u32 {
+        match fragments.full_at {
+            Some((Part::Request, seq)) if self.disk.part == Part::Request => seq,
+            // The request's fragments filled the exchange: of the response there is the body alone.
+            Some((Part::Request, _)) => self.run,
+            Some((Part::Response, seq)) if self.disk.part == Part::Response => seq,
+            _ => u32::MAX,
+        }
+    }
+}
+
+/// Chunks behind gaps, as many as one exchange takes.
+#[derive(Default)]
+struct Fragments {
+    list: Vec<Fragment>,
+    bytes: usize,
+    /// The first that found no room.
+    full_at: Option<(Part, u32)>,
+}
+
+impl Fragments {
+    /// Takes a chunk; false where there is no room for it.
+    fn add(&mut self, chunk: &Chunk) -> bool {
+        if self.full_at.is_some() {
+            return false;
+        }
+        let bytes = crate::capture::chunk_bytes(chunk);
+        if self.bytes > 0 && self.bytes + bytes > FRAGMENTS_BYTES {
+            self.full_at = Some((chunk.part, chunk.seq));
+            return false;
+        }
+        self.bytes += bytes;
+        self.list.push(fragment(chunk, true, true, true));
+        true
     }
 }
 

@@ -1,13 +1,9 @@
 //! What is remembered of a closed capture, so that its late chunks are known: repeats open nothing, new ones open a supplement.
 
-use reassemble_formats::{CaptureId, Part};
+use reassemble_formats::Part;
 use serde::{Deserialize, Serialize};
 
-/// Knows the captures that were closed before.
-pub trait ClosedCaptures {
-    /// What is remembered of a capture; nothing where it was never closed (or that is forgotten).
-    fn lookup(&self, id: &CaptureId) -> Option<Closed>;
-}
+use crate::ranges::Ranges;
 
 /// A closed capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +19,7 @@ impl Closed {
     pub fn holds(&self, part: Part, seq: u32) -> bool {
         match self {
             Closed::Complete => true,
-            Closed::Incomplete(seen) => seen.ranges(part).iter().any(|(first, last)| (*first..=*last).contains(&seq)),
+            Closed::Incomplete(seen) => seen.part(part).contains(seq),
         }
     }
 
@@ -45,13 +41,17 @@ impl Closed {
 /// The chunks that an incomplete exchange holds, as ranges of `seq` (first and last).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenChunks {
-    req: Vec<(u32, u32)>,
-    res: Vec<(u32, u32)>,
+    req: Ranges,
+    res: Ranges,
 }
 
 impl SeenChunks {
     /// The ranges of one part, ascending.
     pub fn ranges(&self, part: Part) -> &[(u32, u32)] {
+        self.part(part).as_slice()
+    }
+
+    fn part(&self, part: Part) -> &Ranges {
         match part {
             Part::Request => &self.req,
             Part::Response => &self.res,
@@ -60,20 +60,10 @@ impl SeenChunks {
 
     /// Adds chunks to a part.
     pub(crate) fn add(&mut self, part: Part, seqs: impl Iterator<Item = u32>) {
-        let ranges = match part {
-            Part::Request => &mut self.req,
-            Part::Response => &mut self.res,
-        };
-        ranges.extend(seqs.map(|seq| (seq, seq)));
-        ranges.sort_unstable();
-        let mut joined: Vec<(u32, u32)> = Vec::new();
-        for (first, last) in ranges.drain(..) {
-            match joined.last_mut() {
-                Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
-                _ => joined.push((first, last)),
-            }
+        match part {
+            Part::Request => self.req.extend(seqs),
+            Part::Response => self.res.extend(seqs),
         }
-        *ranges = joined;
     }
 }
 

@@ -7,24 +7,36 @@
 //! - A capture is open, or closed, or unknown. A chunk of a complete closed one is a repeat. A new chunk of an incomplete closed one opens a
 //!   supplement, which closes as incomplete with the problem `continues`.
 //! - `of`, `seq` and `len` are claims: nothing is allocated by them. What is held is what arrived.
+//! - Memory is bounded by whoever drives it: what changed goes to rows ([`take_changes`](Assembler::take_changes)), and captures whose rows are
+//!   durable can be put away ([`put_away`](Assembler::put_away)); what is needed of them comes back through [`Kept`]. Putting away changes
+//!   nothing of what comes out.
 //! - The clock that is passed in runs only while all inputs are read to their end, so no backlog and no outage closes a capture.
 
+mod away;
 mod build;
 mod capture;
 mod closed;
+mod kept;
+mod part;
+mod pieces;
+mod ranges;
 mod rows;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reassemble_formats::exchange::Exchange;
 use reassemble_formats::{CaptureId, Chunk};
 
+use crate::away::Away;
 use crate::capture::Capture;
-pub use crate::closed::{Closed, ClosedCaptures};
-pub use crate::rows::{OpenChanges, RowError};
+pub use crate::capture::Lines;
+pub use crate::closed::Closed;
+pub use crate::kept::{Kept, Known};
+pub use crate::pieces::{Pieces, Stored};
+pub use crate::rows::{CaptureRow, ChunkRow, OpenChanges, RowError, chunk_row};
 
 /// Where and when a chunk was read.
 #[derive(Clone, Debug)]
@@ -33,6 +45,8 @@ pub struct Arrival {
     pub source: Arc<str>,
     /// Microseconds since the Unix epoch: stands in for a `ts` that cannot be used.
     pub read_at_us: i64,
+    /// The name of the key that signed the line, where signatures are checked.
+    pub key: Option<Arc<str>>,
 }
 
 /// Why a capture was closed.
@@ -44,6 +58,8 @@ pub enum Close {
     Timeout,
     /// The input ended.
     InputEnd,
+    /// Too many captures were open.
+    Crowded,
 }
 
 impl Close {
@@ -53,32 +69,47 @@ impl Close {
             Close::Complete => None,
             Close::Timeout => Some("timeout"),
             Close::InputEnd => Some("input_end"),
+            Close::Crowded => Some("crowded"),
         }
     }
 }
 
 /// A closed capture's exchange and what the store must know of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Assembled {
     /// The capture.
     pub id: CaptureId,
-    /// What will be stored.
+    /// What will be stored. The bodies that are too long to be held stand in `request_pieces` and `response_pieces`, and are empty here.
     pub exchange: Exchange,
     /// The time that decides where it is stored, in microseconds since the Unix epoch.
     pub ts_us: i64,
     /// How many chunks it is made of.
     pub chunks: u64,
+    /// Their lines, by the inputs that they came from.
+    pub lines: Lines,
+    /// The key under which they are signed.
+    pub key: Option<Arc<str>>,
+    /// When its first chunk was read, in microseconds since the Unix epoch.
+    pub read_at_us: i64,
     /// What is to be remembered of it, so that later chunks are known.
     pub closed: Closed,
+    /// The request's body, where it is long.
+    pub request_pieces: Option<Pieces>,
+    /// The response's body, where it is long.
+    pub response_pieces: Option<Pieces>,
 }
 
 /// What became of a chunk.
 #[derive(Debug, Default, PartialEq)]
 pub struct Pushed {
-    /// 1 where the chunk was there already.
-    pub repeated: u64,
-    /// Chunks that contradict others, this one or earlier ones, and were left out.
-    pub conflicting: u64,
+    /// Whether the chunk was there already.
+    pub repeated: bool,
+    /// Whether the chunk contradicts one that was there already, and was left out.
+    pub conflicting: bool,
+    /// Whether the chunk is signed with another key than its capture's, and was left out.
+    pub wrong_key: bool,
+    /// Lines of earlier chunks that this one shows to be past the end, and that are left out now.
+    pub displaced: Lines,
     /// The exchange that it made complete.
     pub complete: Option<Box<Assembled>>,
 }
@@ -87,13 +118,27 @@ pub struct Pushed {
 #[derive(Debug)]
 pub struct Assembler {
     timeout: Duration,
-    /// The number of the next capture; numbers are never used twice within one state directory.
+    /// The number of the next capture; no two captures that are open at a time have the same.
     next_number: u64,
     numbers: HashMap<CaptureId, u64>,
+    /// Those in memory.
     open: HashMap<u64, Capture>,
-    /// (deadline at the latest known, capture): at least one entry for each open capture, some for closed ones.
+    /// (deadline at the latest known, capture): at least one entry for each open capture in memory, some for others.
     deadlines: BinaryHeap<Reverse<(Duration, u64)>>,
-    changes: rows::Changes,
+    /// Those that were put away.
+    away: Away,
+    /// How many chunks were pushed so far.
+    pushes: u64,
+    /// Captures in memory whose rows are not what they are.
+    dirty: BTreeSet<u64>,
+    /// Captures whose rows were given to a commit that is not durable yet.
+    saving: HashSet<u64>,
+    /// Closed captures whose rows are to go.
+    removed: Vec<(u64, CaptureId)>,
+    memory_bytes: usize,
+    unsaved_bytes: usize,
+    disk_bytes: u64,
+    unreadable: Option<RowError>,
 }
 
 impl Assembler {
@@ -105,56 +150,109 @@ impl Assembler {
             numbers: HashMap::new(),
             open: HashMap::new(),
             deadlines: BinaryHeap::new(),
-            changes: rows::Changes::default(),
+            away: Away::default(),
+            pushes: 0,
+            dirty: BTreeSet::new(),
+            saving: HashSet::new(),
+            removed: Vec::new(),
+            memory_bytes: 0,
+            unsaved_bytes: 0,
+            disk_bytes: 0,
+            unreadable: None,
         }
     }
 
     /// How many captures are open.
     pub fn open_captures(&self) -> usize {
-        self.open.len()
+        self.open.len() + self.away.len()
     }
 
-    /// Takes one chunk that arrived at `now` on the assembler's clock. `closed` knows the captures that were closed before.
-    pub fn push(&mut self, chunk: Chunk, arrival: &Arrival, now: Duration, closed: &impl ClosedCaptures) -> Pushed {
+    /// Bytes that open captures take in memory, about.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes + self.away.memory_bytes()
+    }
+
+    /// Bytes among them that no commit was given yet.
+    pub fn unsaved_bytes(&self) -> usize {
+        self.unsaved_bytes
+    }
+
+    /// Bytes that the rows of open captures take on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.disk_bytes
+    }
+
+    /// A row of a capture that could not be read: nothing may be committed after it.
+    pub fn take_error(&mut self) -> Option<RowError> {
+        self.unreadable.take()
+    }
+
+    /// Takes one chunk that arrived at `now` on the assembler's clock. `kept` knows the captures that are not in memory.
+    pub fn push(&mut self, chunk: Chunk, arrival: &Arrival, now: Duration, kept: &impl Kept) -> Pushed {
         let number = match self.numbers.get(&chunk.id) {
             Some(number) => *number,
             None => {
-                let continues = match closed.lookup(&chunk.id) {
-                    Some(earlier) if earlier.holds(chunk.part, chunk.seq) => {
-                        return Pushed { repeated: 1, ..Pushed::default() };
+                let continues = match kept.lookup(&chunk.id) {
+                    Known::Closed(earlier) if earlier.holds(chunk.part, chunk.seq) => {
+                        return Pushed { repeated: true, ..Pushed::default() };
                     }
-                    earlier => earlier,
+                    Known::Closed(earlier) => Some(earlier),
+                    Known::Open { number, row } => {
+                        if !self.bring_back(number, &row) {
+                            return Pushed::default();
+                        }
+                        None
+                    }
+                    Known::Nothing => None,
                 };
-                self.open(Capture::new(chunk.id.clone(), arrival, continues))
+                match self.numbers.get(&chunk.id) {
+                    Some(number) => *number,
+                    None => self.open(Capture::new(chunk.id.clone(), arrival, continues)),
+                }
             }
         };
         let Some(capture) = self.open.get_mut(&number) else { return Pushed::default() };
-        capture.deadline = now.saturating_add(self.timeout);
-        capture.touched = true;
-        let row = capture.next_row();
-        let taken = capture.take(chunk);
-        if taken.added || taken.conflicting > 0 {
-            self.changes.note(number, taken.added.then_some(row));
+        if capture.key != arrival.key {
+            return Pushed { wrong_key: true, ..Pushed::default() };
         }
-        let mut pushed =
-            Pushed { repeated: u64::from(taken.repeated), conflicting: u64::from(taken.conflicting), complete: None };
-        if taken.added && capture.is_complete() {
-            pushed.complete = self.close(number, Close::Complete).map(Box::new);
+        self.pushes += 1;
+        capture.deadline = now.saturating_add(self.timeout);
+        capture.last_push = self.pushes;
+        capture.touched = true;
+        let (memory_before, unsaved_before) = (capture.memory_bytes, capture.unsaved_bytes);
+        let taken = capture.take(chunk, arrival, number, kept);
+        self.memory_bytes += capture.memory_bytes - memory_before;
+        self.unsaved_bytes += capture.unsaved_bytes - unsaved_before;
+        if !taken.repeated {
+            self.dirty.insert(number);
+        }
+        let mut pushed = Pushed { repeated: taken.repeated, conflicting: taken.conflicting, ..Pushed::default() };
+        if taken.displaced > 0 {
+            // The chunk that displaces others is the latest: what was counted before it is theirs.
+            pushed.displaced = capture.lines.split_off(taken.displaced);
+        }
+        if taken.added && capture.is_complete(number, kept) {
+            pushed.complete = self.close(number, Close::Complete, kept).map(Box::new);
         }
         pushed
     }
 
     /// Closes and gives one capture whose time-out has passed at `now`; nothing where none has.
-    pub fn expire(&mut self, now: Duration) -> Option<Assembled> {
+    pub fn expire(&mut self, now: Duration, kept: &impl Kept) -> Option<Assembled> {
         while let Some(Reverse((deadline, number))) = self.deadlines.peek().copied() {
             if deadline > now {
-                return None;
+                break;
             }
             self.deadlines.pop();
             match self.open.get(&number).map(|capture| capture.deadline) {
                 Some(later) if later > now => self.deadlines.push(Reverse((later, number))),
-                Some(_) => return self.close(number, Close::Timeout),
+                Some(_) => return self.close(number, Close::Timeout, kept),
                 None => (),
+            }
+        }
+        while let Some((number, why)) = self.away.next_due(now) {
+            if self.bring_back_by_number(number, kept) {
+                return self.close(number, why, kept);
             }
         }
         None
@@ -162,13 +260,20 @@ impl Assembler {
 
     /// Closes the open captures of which a chunk was pushed since [`restore`](Self::restore), in the order in which they were opened, because
     /// the inputs have ended. The others are of inputs that an earlier run read.
-    pub fn finish_touched(&mut self, mut each: impl FnMut(Assembled)) {
-        let touched = self.open.iter().filter(|(_, capture)| capture.touched);
-        let mut numbers: Vec<u64> = touched.map(|(number, _)| *number).collect();
-        numbers.sort_unstable();
-        for number in numbers {
-            if let Some(assembled) = self.close(number, Close::InputEnd) {
-                each(assembled);
+    pub fn finish_touched(&mut self, kept: &impl Kept, mut each: impl FnMut(Assembled)) {
+        loop {
+            let touched = self.open.iter().filter(|(_, capture)| capture.touched).map(|(number, _)| *number);
+            let mut numbers: Vec<u64> = touched.chain(self.away.touched()).collect();
+            if numbers.is_empty() {
+                return;
+            }
+            numbers.sort_unstable();
+            for number in numbers {
+                if (self.open.contains_key(&number) || self.bring_back_by_number(number, kept))
+                    && let Some(assembled) = self.close(number, Close::InputEnd, kept)
+                {
+                    each(assembled);
+                }
             }
         }
     }
@@ -183,18 +288,42 @@ impl Assembler {
     fn insert(&mut self, number: u64, capture: Capture) {
         self.deadlines.push(Reverse((capture.deadline, number)));
         self.numbers.insert(capture.id.clone(), number);
+        self.memory_bytes += capture.memory_bytes;
+        self.unsaved_bytes += capture.unsaved_bytes;
         self.open.insert(number, capture);
-        // Entries of closed captures are dropped lazily; where they are most of the heap it is made anew.
+        // Entries of captures that are gone are dropped lazily; where they are most of the heap it is made anew.
         if self.deadlines.len() > 2 * self.open.len() + 1024 {
             self.deadlines = self.open.iter().map(|(number, capture)| Reverse((capture.deadline, *number))).collect();
         }
     }
 
-    fn close(&mut self, number: u64, why: Close) -> Option<Assembled> {
+    /// Takes a capture out of memory; its rows stay.
+    fn remove(&mut self, number: u64) -> Option<Capture> {
         let capture = self.open.remove(&number)?;
         self.numbers.remove(&capture.id);
-        self.changes.closed(number);
-        Some(build::assemble(capture, why))
+        self.memory_bytes -= capture.memory_bytes;
+        self.unsaved_bytes -= capture.unsaved_bytes;
+        Some(capture)
+    }
+
+    fn close(&mut self, number: u64, why: Close, kept: &impl Kept) -> Option<Assembled> {
+        let capture = self.remove(number)?;
+        let (assembled, rest) = build::assemble(capture, number, why, kept);
+        match rest {
+            // What did not fit one exchange is a supplement, and closes at the next look.
+            build::Rest::Open(rest) => {
+                self.insert(number, *rest);
+                self.dirty.insert(number);
+            }
+            build::Rest::Gone { id, has_rows, disk_bytes } => {
+                self.dirty.remove(&number);
+                self.disk_bytes = self.disk_bytes.saturating_sub(disk_bytes);
+                if has_rows {
+                    self.removed.push((number, id));
+                }
+            }
+        }
+        Some(assembled)
     }
 }
 

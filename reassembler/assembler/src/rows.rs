@@ -1,144 +1,188 @@
-//! Open captures as rows of a database, so that they survive a restart.
+//! Open captures as rows of a database, so that they survive a restart and need not lie in memory.
 //!
-//! A capture has a number; its row 0 says what is known of it beside its chunks, and each chunk has a row of its own, numbered as they
-//! were taken. Chunks taken again in that order give the same capture. Only what changed since the last call is given out, so keeping a
-//! long capture costs what arrived of it.
+//! A capture has a number. Its own row sums up what is known of it, and each chunk has a row of its own. Only what changed since the last
+//! call is given out, so keeping a long capture costs what arrived of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use reassemble_formats::{CaptureId, Chunk, Part};
+use reassemble_formats::{CaptureId, Part};
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Capture;
 use crate::closed::Closed;
+use crate::part::{PartChunks, Prefix};
+use crate::ranges::Ranges;
 use crate::{Arrival, Assembler};
 
 /// What changed among the open captures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenChanges {
-    /// (capture, row, bytes) to write.
-    pub put: Vec<(u64, u32, Vec<u8>)>,
-    /// Captures whose rows, all of them, are to be removed. None of them is in `put`.
-    pub remove: Vec<u64>,
+    /// Captures whose rows, all of them, are to be removed; this comes before the puts.
+    pub remove: Vec<(u64, CaptureId)>,
+    /// Rows of captures to write.
+    pub captures: Vec<CaptureRow>,
+    /// Rows of chunks to write.
+    pub chunks: Vec<ChunkRow>,
 }
 
-/// A row that cannot be read.
+/// A capture's own row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureRow {
+    /// The capture's number.
+    pub capture: u64,
+    /// Its id, by which it is found.
+    pub id: CaptureId,
+    /// The row.
+    pub row: Vec<u8>,
+}
+
+/// A chunk's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkRow {
+    /// The capture's number.
+    pub capture: u64,
+    /// The row's key within the capture: [`chunk_row`].
+    pub key: u64,
+    /// The chunk, as [`Chunk::to_line`](reassemble_formats::Chunk::to_line) writes it.
+    pub line: Vec<u8>,
+}
+
+/// The key of a chunk's row within its capture: in order of `seq`, the request's first.
+pub fn chunk_row(part: Part, seq: u32) -> u64 {
+    let part = match part {
+        Part::Request => 0,
+        Part::Response => 1,
+    };
+    part << 32 | u64::from(seq)
+}
+
+/// A capture's row is missing or cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowError {
     /// The capture's number.
     pub capture: u64,
-    /// The row.
-    pub row: u32,
 }
 
-/// What changed since the last [`Assembler::take_changes`].
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    /// Captures with new chunks (their rows) or a new row 0.
-    dirty: BTreeMap<u64, BTreeSet<u32>>,
-    /// Captures that have rows in the database.
-    kept: HashSet<u64>,
-    /// Those of them that are closed.
-    removed: Vec<u64>,
-}
-
-impl Changes {
-    pub(crate) fn note(&mut self, capture: u64, row: Option<u32>) {
-        self.dirty.entry(capture).or_default().extend(row);
-    }
-
-    pub(crate) fn closed(&mut self, capture: u64) {
-        self.dirty.remove(&capture);
-        if self.kept.remove(&capture) {
-            self.removed.push(capture);
-        }
-    }
-}
-
-/// Row 0.
+/// A capture's row.
 #[derive(Serialize, Deserialize)]
-struct CaptureRow {
+struct Row {
     id: String,
     source: String,
     read_at_us: i64,
     /// [`Closed::to_bytes`] of what was stored before, where this is a supplement.
     continues: Option<Vec<u8>>,
-    conflicts: [Vec<u32>; 2],
-    of_conflicts: [bool; 2],
+    key: Option<String>,
+    lines: Vec<(String, u64)>,
+    disk_bytes: u64,
+    parts: [PartRow; 2],
+}
+
+/// What a capture's row says of a part.
+#[derive(Serialize, Deserialize)]
+struct PartRow {
+    held: Ranges,
+    sections: Ranges,
+    section_bytes: u64,
+    piece_bytes: u64,
+    of: Option<u32>,
+    of_conflict: bool,
+    conflicts: BTreeSet<u32>,
+    /// [`Prefix`]: `next`, `len`, `crc`.
+    prefix: (u32, u64, u32),
 }
 
 impl Assembler {
     /// What changed among the open captures since the last call (or the start). The caller keeps it in one transaction with the positions
-    /// up to which chunks were read.
+    /// up to which chunks were read, and says with [`saved`](Self::saved) when that is durable.
     pub fn take_changes(&mut self) -> OpenChanges {
-        let mut changes = OpenChanges { put: Vec::new(), remove: std::mem::take(&mut self.changes.removed) };
-        for (number, rows) in std::mem::take(&mut self.changes.dirty) {
-            let Some(capture) = self.open.get(&number) else { continue };
-            self.changes.kept.insert(number);
-            changes.put.push((number, 0, capture_row(capture)));
-            for part in Part::BOTH {
-                let held = capture.part(part).chunks.values().filter(|held| rows.contains(&held.row));
-                changes.put.extend(held.map(|held| (number, held.row, held.chunk.to_line())));
+        let mut changes = OpenChanges { remove: std::mem::take(&mut self.removed), ..OpenChanges::default() };
+        for number in std::mem::take(&mut self.dirty) {
+            let Some(capture) = self.open.get_mut(&number) else { continue };
+            self.saving.insert(number);
+            capture.has_rows = true;
+            self.unsaved_bytes -= std::mem::take(&mut capture.unsaved_bytes);
+            let disk_before = capture.disk_bytes;
+            for (part, seq) in std::mem::take(&mut capture.unsaved) {
+                // One that was displaced since is no longer there, and needs no row.
+                let Some(chunk) = capture.part(part).chunks.get(&seq) else { continue };
+                let line = chunk.to_line();
+                capture.disk_bytes += line.len() as u64;
+                changes.chunks.push(ChunkRow { capture: number, key: chunk_row(part, seq), line });
             }
+            self.disk_bytes += capture.disk_bytes - disk_before;
+            capture.request.sum_up();
+            capture.response.sum_up();
+            changes.captures.push(CaptureRow { capture: number, id: capture.id.clone(), row: capture_row(capture) });
         }
         changes
     }
 
-    /// Takes up the open captures of an earlier run, whose rows come in ascending order. Their time-outs begin at `now`.
-    ///
-    /// # Errors
-    /// The first row that no version of this program wrote.
-    pub fn restore(
-        &mut self,
-        rows: impl IntoIterator<Item = (u64, u32, Vec<u8>)>,
-        now: Duration,
-    ) -> Result<(), RowError> {
-        let mut open: BTreeMap<u64, Capture> = BTreeMap::new();
-        for (number, row, bytes) in rows {
-            let unreadable = RowError { capture: number, row };
-            if row == 0 {
-                open.insert(number, read_capture_row(&bytes).ok_or(unreadable)?);
-                continue;
-            }
-            let chunk = Chunk::from_line(&bytes).ok_or(unreadable.clone())?;
-            let capture = open.get_mut(&number).ok_or(unreadable)?;
-            capture.last_row = row - 1;
-            capture.take(chunk);
-            capture.last_row = capture.last_row.max(row);
-        }
-        for (number, mut capture) in open {
-            capture.deadline = now.saturating_add(self.timeout);
-            self.next_number = self.next_number.max(number + 1);
-            self.changes.kept.insert(number);
-            self.insert(number, capture);
-        }
-        Ok(())
+    /// What [`take_changes`](Self::take_changes) gave is durable.
+    pub fn saved(&mut self) {
+        self.saving = std::collections::HashSet::new();
     }
 }
 
 fn capture_row(capture: &Capture) -> Vec<u8> {
-    let row = CaptureRow {
+    let row = Row {
         id: capture.id.to_string(),
         source: capture.source.to_string(),
         read_at_us: capture.read_at_us,
         continues: capture.continues.as_ref().map(Closed::to_bytes),
-        conflicts: Part::BOTH.map(|part| capture.part(part).conflicts.iter().copied().collect()),
-        of_conflicts: Part::BOTH.map(|part| capture.part(part).of_conflict),
+        key: capture.key.as_deref().map(str::to_owned),
+        lines: capture.lines.iter().map(|(input, lines)| (input.to_string(), lines)).collect(),
+        disk_bytes: capture.disk_bytes,
+        parts: Part::BOTH.map(|part| part_row(capture.part(part))),
     };
     serde_json::to_vec(&row).unwrap_or_default()
 }
 
-fn read_capture_row(bytes: &[u8]) -> Option<Capture> {
-    let row: CaptureRow = serde_json::from_slice(bytes).ok()?;
-    let arrival = Arrival { source: Arc::from(row.source), read_at_us: row.read_at_us };
+fn part_row(part: &PartChunks) -> PartRow {
+    let mut sections = part.sections_on_disk.clone();
+    let in_memory = part.chunks.iter().filter(|(_, chunk)| chunk.head.is_some() || chunk.tail.is_some());
+    sections.extend(in_memory.map(|(seq, _)| *seq));
+    PartRow {
+        held: part.seqs(),
+        sections,
+        section_bytes: part.section_bytes,
+        piece_bytes: part.piece_bytes,
+        of: part.of,
+        of_conflict: part.of_conflict,
+        conflicts: part.conflicts.clone(),
+        prefix: (part.prefix.next, part.prefix.len, part.prefix.crc),
+    }
+}
+
+/// A capture as its row has it: with all its chunks on disk.
+pub(crate) fn read_capture_row(bytes: &[u8]) -> Option<Capture> {
+    let row: Row = serde_json::from_slice(bytes).ok()?;
+    let arrival = Arrival { source: Arc::from(row.source), read_at_us: row.read_at_us, key: row.key.map(Arc::from) };
     let continues = row.continues.map(|bytes| Closed::from_bytes(&bytes));
     let mut capture = Capture::new(CaptureId::parse(row.id.as_bytes())?, &arrival, continues);
-    for ((part, conflicts), of_conflict) in Part::BOTH.into_iter().zip(row.conflicts).zip(row.of_conflicts) {
-        let part = capture.part_mut(part);
-        part.conflicts = conflicts.into_iter().collect();
-        part.of_conflict = of_conflict;
+    for (input, lines) in row.lines {
+        capture.lines.add(&Arc::from(input), lines);
     }
+    capture.disk_bytes = row.disk_bytes;
+    capture.has_rows = true;
+    let [request, response] = row.parts;
+    capture.request = read_part_row(request);
+    capture.response = read_part_row(response);
+    capture.count_memory();
     Some(capture)
+}
+
+fn read_part_row(row: PartRow) -> PartChunks {
+    let (next, len, crc) = row.prefix;
+    PartChunks {
+        on_disk: row.held,
+        sections_on_disk: row.sections,
+        section_bytes: row.section_bytes,
+        piece_bytes: row.piece_bytes,
+        of: row.of,
+        of_conflict: row.of_conflict,
+        conflicts: row.conflicts,
+        prefix: Prefix { next, len, crc },
+        ..PartChunks::default()
+    }
 }

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
 use reassemble_formats::exchange::{Content, crc_hex};
@@ -9,7 +9,7 @@ use super::*;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn arrival() -> Arrival {
-    Arrival { source: Arc::from("file:/log"), read_at_us: 1_763_787_600_000_000 }
+    Arrival { source: Arc::from("file:/log"), read_at_us: 1_763_787_600_000_000, key: None }
 }
 
 fn id(text: &str) -> CaptureId {
@@ -35,13 +35,45 @@ fn chunk(id_text: &str, part: Part, seq: u32, of: Option<u32>, piece: &str) -> C
     }
 }
 
-/// Remembers what was closed, as the store does.
+/// Remembers what was closed and what is in rows, as the store does.
 #[derive(Default)]
-struct Memory(HashMap<CaptureId, Closed>);
+struct Memory {
+    closed: HashMap<CaptureId, Closed>,
+    captures: BTreeMap<u64, (CaptureId, Vec<u8>)>,
+    chunks: BTreeMap<(u64, u64), Vec<u8>>,
+}
 
-impl ClosedCaptures for Memory {
-    fn lookup(&self, id: &CaptureId) -> Option<Closed> {
-        self.0.get(id).map(|closed| Closed::from_bytes(&closed.to_bytes()))
+impl Memory {
+    fn commit(&mut self, changes: OpenChanges) {
+        for (number, _) in changes.remove {
+            self.captures.remove(&number);
+            self.chunks.retain(|(capture, _), _| *capture != number);
+        }
+        for row in changes.captures {
+            self.captures.insert(row.capture, (row.id, row.row));
+        }
+        for row in changes.chunks {
+            self.chunks.insert((row.capture, row.key), row.line);
+        }
+    }
+}
+
+impl Kept for Memory {
+    fn lookup(&self, id: &CaptureId) -> Known {
+        let open = self.captures.iter().find(|(_, (open, _))| open == id);
+        match (open, self.closed.get(id)) {
+            (Some((number, (_, row))), _) => Known::Open { number: *number, row: row.clone() },
+            (None, Some(closed)) => Known::Closed(Closed::from_bytes(&closed.to_bytes())),
+            (None, None) => Known::Nothing,
+        }
+    }
+
+    fn capture(&self, number: u64) -> Option<Vec<u8>> {
+        self.captures.get(&number).map(|(_, row)| row.clone())
+    }
+
+    fn chunk(&self, number: u64, part: Part, seq: u32) -> Option<Chunk> {
+        Chunk::from_line(self.chunks.get(&(number, chunk_row(part, seq)))?)
     }
 }
 
@@ -49,7 +81,6 @@ impl ClosedCaptures for Memory {
 struct Rig {
     assembler: Assembler,
     memory: Memory,
-    rows: std::collections::BTreeMap<(u64, u32), Vec<u8>>,
     done: Vec<Assembled>,
     repeated: u64,
     conflicting: u64,
@@ -60,7 +91,6 @@ impl Rig {
         Rig {
             assembler: Assembler::new(TIMEOUT),
             memory: Memory::default(),
-            rows: Default::default(),
             done: Vec::new(),
             repeated: 0,
             conflicting: 0,
@@ -69,20 +99,41 @@ impl Rig {
 
     fn push(&mut self, chunk: Chunk, now: Duration) {
         let pushed = self.assembler.push(chunk, &arrival(), now, &self.memory);
-        self.repeated += pushed.repeated;
-        self.conflicting += pushed.conflicting;
+        self.repeated += u64::from(pushed.repeated);
+        self.conflicting += u64::from(pushed.conflicting) + count(&pushed.displaced);
         if let Some(assembled) = pushed.complete {
             self.keep(*assembled);
         }
     }
 
-    fn keep(&mut self, assembled: Assembled) {
-        self.memory.0.insert(assembled.id.clone(), assembled.closed.clone());
+    fn keep(&mut self, mut assembled: Assembled) {
+        self.memory.closed.insert(assembled.id.clone(), assembled.closed.clone());
+        assert_eq!(count(&assembled.lines), assembled.chunks);
+        // What the store thread does with a long body, while the rows are there.
+        let exchange = &mut assembled.exchange;
+        let request = exchange.request.as_mut().map(|request| &mut request.body.content);
+        let response = exchange.response.as_mut().map(|response| &mut response.body.content);
+        for (content, pieces) in [(request, &assembled.request_pieces), (response, &assembled.response_pieces)] {
+            let (Some(content), Some(pieces)) = (content, pieces) else { continue };
+            assert!(content.is_empty());
+            *content = Content::Bytes(
+                (0..pieces.count())
+                    .flat_map(|seq| match pieces.get(seq).unwrap() {
+                        Stored::Memory(chunk) => chunk.piece.clone().unwrap_or_default(),
+                        Stored::Row { capture, part, seq } => {
+                            self.memory.chunk(capture, part, seq).unwrap().piece.unwrap_or_default()
+                        }
+                    })
+                    .collect(),
+            );
+        }
         self.done.push(assembled);
+        // As the index of the pipeline does: what was closed since the last commit hides the rows.
+        self.commit();
     }
 
     fn expire(&mut self, now: Duration) {
-        while let Some(assembled) = self.assembler.expire(now) {
+        while let Some(assembled) = self.assembler.expire(now, &self.memory) {
             self.keep(assembled);
         }
     }
@@ -90,28 +141,44 @@ impl Rig {
     fn finish(&mut self) {
         let mut last = Vec::new();
         // Restarts of this rig lose no capture's touch: a run that ends has read what it restored.
+        let known: Vec<u64> = self.memory.captures.keys().copied().collect();
+        for number in known.iter().filter(|number| !self.assembler.open.contains_key(number)).collect::<Vec<_>>() {
+            self.assembler.bring_back_by_number(*number, &self.memory);
+        }
         for capture in self.assembler.open.values_mut() {
             capture.touched = true;
         }
-        self.assembler.finish_touched(|assembled| last.push(assembled));
+        self.assembler.finish_touched(&self.memory, |assembled| last.push(assembled));
         last.into_iter().for_each(|assembled| self.keep(assembled));
+    }
+
+    fn commit(&mut self) {
+        let changes = self.assembler.take_changes();
+        self.memory.commit(changes);
+        self.assembler.saved();
+    }
+
+    fn put_away(&mut self) {
+        self.commit();
+        self.assembler.put_away(0);
+        assert_eq!((self.assembler.open.len(), self.assembler.unsaved_bytes()), (0, 0));
     }
 
     /// Writes the rows down, and goes on with a new assembler that knows nothing else.
     fn restart(&mut self) {
-        let changes = self.assembler.take_changes();
-        for (capture, row, bytes) in changes.put {
-            self.rows.insert((capture, row), bytes);
-        }
-        self.rows.retain(|(capture, _), _| !changes.remove.contains(capture));
+        self.commit();
+        let disk_bytes = self.assembler.disk_bytes();
         self.assembler = Assembler::new(TIMEOUT);
-        let rows = self.rows.iter().map(|((capture, row), bytes)| (*capture, *row, bytes.clone()));
-        self.assembler.restore(rows, Duration::ZERO).unwrap();
+        self.assembler.restore(self.memory.captures.keys().copied(), disk_bytes, Duration::ZERO);
     }
 
     fn problems(&self, at: usize) -> Vec<&str> {
         self.done[at].exchange.problems.iter().map(String::as_str).collect()
     }
+}
+
+fn count(lines: &Lines) -> u64 {
+    lines.iter().map(|(_, count)| count).sum()
 }
 
 fn body(assembled: &Assembled, part: Part) -> Vec<u8> {
@@ -225,7 +292,7 @@ fn the_end_of_the_inputs_closes_only_what_this_run_touched() {
     rig.restart();
     rig.push(chunk("b", Part::Request, 0, Some(1), ""), Duration::ZERO);
     let mut closed = Vec::new();
-    rig.assembler.finish_touched(|assembled| closed.push(assembled.id.to_string()));
+    rig.assembler.finish_touched(&rig.memory, |assembled| closed.push(assembled.id.to_string()));
     assert_eq!((closed, rig.assembler.open_captures()), (vec!["b".to_owned()], 1));
 }
 
@@ -240,6 +307,135 @@ fn closed_captures_leave_nothing_behind() {
     assert_eq!(rig.done.len(), 100_000);
     assert!(rig.assembler.deadlines.len() < 2_000 && rig.assembler.numbers.is_empty());
     assert_eq!(rig.assembler.take_changes(), OpenChanges::default());
+    assert_eq!((rig.assembler.memory_bytes(), rig.assembler.unsaved_bytes(), rig.assembler.disk_bytes()), (0, 0, 0));
+}
+
+#[test]
+fn a_capture_that_was_put_away_is_as_if_it_had_stayed() {
+    let long = "x".repeat(700_000);
+    let exchanges = |away: bool| {
+        let mut rig = Rig::new();
+        for (seq, of) in [(0, None), (3, None), (1, None), (2, Some(4))] {
+            rig.push(chunk("a", Part::Response, seq, of, &format!("{seq}{long}")), Duration::ZERO);
+            if away {
+                rig.put_away();
+            }
+            rig.push(chunk("a", Part::Response, seq, of, &format!("{seq}{long}")), Duration::ZERO);
+            rig.push(chunk("a", Part::Response, seq, of, "other"), Duration::ZERO);
+        }
+        assert_eq!((rig.repeated, rig.conflicting), (4, 4));
+        if away {
+            rig.put_away();
+            assert!(rig.assembler.memory_bytes() < 100 && rig.assembler.disk_bytes() > 2_800_000);
+        }
+        rig.push(chunk("a", Part::Request, 0, Some(1), "q"), Duration::ZERO);
+        assert!(rig.done[0].exchange.complete, "{:?}", rig.problems(0));
+        (rig.done[0].exchange.clone(), rig.done[0].closed.clone())
+    };
+    assert_eq!(exchanges(true), exchanges(false));
+}
+
+#[test]
+fn a_wrong_tail_of_a_long_body_is_found_whether_or_not_it_was_put_away() {
+    for away in [false, true] {
+        let mut rig = Rig::new();
+        rig.push(chunk("a", Part::Request, 0, Some(1), "q"), Duration::ZERO);
+        for seq in 0..3 {
+            let mut piece = chunk("a", Part::Response, seq, (seq == 2).then_some(3), "abc");
+            if seq == 2 {
+                piece.tail = Some(Section::Whole(r#"{"len":9,"crc":"00000000"}"#.into()));
+            }
+            rig.push(piece, Duration::ZERO);
+            if away {
+                rig.put_away();
+            }
+        }
+        rig.finish();
+        assert_eq!(rig.problems(0), ["response_crc", "input_end"]);
+    }
+}
+
+#[test]
+fn captures_that_were_put_away_time_out_and_are_crowded_out_oldest_first() {
+    let mut rig = Rig::new();
+    for second in 0..20 {
+        let name = format!("{second:02}");
+        rig.push(chunk(&name, Part::Request, 0, Some(1), "q"), Duration::from_secs(second));
+    }
+    rig.put_away();
+    rig.expire(Duration::from_secs(61));
+    assert_eq!(rig.done.iter().map(|done| done.id.to_string()).collect::<Vec<_>>(), ["00"]);
+    assert_eq!(rig.problems(0), ["response_missing", "timeout"]);
+    rig.assembler.crowd_out();
+    rig.push(chunk("01", Part::Response, 0, Some(1), "r"), Duration::from_secs(61));
+    rig.expire(Duration::from_secs(61));
+    assert_eq!(rig.done.iter().map(|done| done.id.to_string()).collect::<Vec<_>>(), ["00", "01", "02"]);
+    assert!(rig.done[1].exchange.complete);
+    assert_eq!(rig.problems(2), ["response_missing", "crowded"]);
+    rig.expire(Duration::from_secs(1000));
+    assert_eq!((rig.done.len(), rig.assembler.open_captures(), rig.memory.chunks.len()), (20, 0, 0));
+}
+
+#[test]
+fn fragments_beyond_what_one_exchange_takes_are_stored_in_supplements() {
+    for away in [false, true] {
+        let mut rig = Rig::new();
+        rig.push(chunk("a", Part::Request, 0, Some(1), "q"), Duration::ZERO);
+        for seq in 1..=10 {
+            rig.push(chunk("a", Part::Response, seq, (seq == 10).then_some(11), &"x".repeat(300_000)), Duration::ZERO);
+        }
+        if away {
+            rig.put_away();
+        }
+        rig.expire(TIMEOUT * 2);
+        assert!(rig.done.len() > 2, "{}", rig.done.len());
+        let seqs: Vec<u32> = rig.done.iter().flat_map(|done| &done.exchange.fragments).map(|it| it.seq).collect();
+        assert_eq!(seqs, (1..=10).collect::<Vec<_>>());
+        assert!(rig.done.iter().skip(1).all(|done| done.exchange.problems[0] == "continues"));
+        assert_eq!(rig.done.iter().map(|done| done.chunks).sum::<u64>(), 11);
+        // All of them are known, and what is missing still makes a supplement.
+        rig.push(chunk("a", Part::Response, 7, None, "repeat"), Duration::ZERO);
+        assert_eq!((rig.repeated, rig.assembler.open_captures(), rig.memory.captures.len()), (1, 0, 0));
+    }
+}
+
+#[test]
+fn heads_that_never_end_are_kept_as_fragments_and_bounded() {
+    let mut rig = Rig::new();
+    for seq in 0..40 {
+        let mut line = chunk("a", Part::Request, seq, (seq == 39).then_some(40), "b");
+        line.head = Some(Section::Fragment("x".repeat(60_000).into()));
+        line.tail = None;
+        rig.push(line, Duration::ZERO);
+    }
+    rig.push(chunk("a", Part::Response, 0, Some(1), "r"), Duration::ZERO);
+    rig.finish();
+    assert!(rig.problems(0).contains(&"request_head_too_long"), "{:?}", rig.problems(0));
+    let kept: usize = rig
+        .done
+        .iter()
+        .flat_map(|done| &done.exchange.fragments)
+        .filter_map(|it| it.headf.as_ref())
+        .map(String::len)
+        .sum();
+    assert_eq!(kept, 40 * 60_000);
+    assert!(rig.done.iter().all(|done| serde_json::to_vec(&done.exchange).unwrap().len() < 3 << 20));
+}
+
+#[test]
+fn a_line_with_another_key_than_its_captures_is_refused() {
+    let mut rig = Rig::new();
+    let signed = |key: Option<&str>| Arrival { key: key.map(Arc::from), ..arrival() };
+    let request = chunk("a", Part::Request, 0, Some(1), "q");
+    rig.assembler.push(request, &signed(Some("one")), Duration::ZERO, &rig.memory);
+    rig.put_away();
+    let response = chunk("a", Part::Response, 0, Some(1), "r");
+    for key in [Some("two"), None] {
+        let pushed = rig.assembler.push(response.clone(), &signed(key), Duration::ZERO, &rig.memory);
+        assert_eq!(pushed, Pushed { wrong_key: true, ..Pushed::default() });
+    }
+    let pushed = rig.assembler.push(response, &signed(Some("one")), Duration::ZERO, &rig.memory);
+    assert_eq!(pushed.complete.unwrap().key.as_deref(), Some("one"));
 }
 
 /// A capture as it was written: the body of each part, cut into chunks.
@@ -249,7 +445,7 @@ fn captures() -> impl Strategy<Value = Vec<(Vec<String>, Vec<String>)>> {
 }
 
 proptest! {
-    /// Any order, any repetition, any loss, and restarts anywhere: what came whole is stored whole, once; what did not is stored
+    /// Any order, any repetition, any loss, and restarts, commits and captures put away anywhere: what came whole is stored whole, once; what did not is stored
     /// incomplete; and every chunk is accounted for.
     #[test]
     fn any_interleaving_repetition_loss_and_restart_gives_the_exchanges_of_the_model(
@@ -269,8 +465,11 @@ proptest! {
         let mut sent = std::collections::BTreeSet::new();
         let mut pushed = 0;
         for (index, action) in &order {
-            if *action == 0 {
-                rig.restart();
+            match *action {
+                0 => rig.restart(),
+                1 => rig.put_away(),
+                2 => rig.commit(),
+                _ => (),
             }
             let at = index.index(lines.len());
             sent.insert(at);

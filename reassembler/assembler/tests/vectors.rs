@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reassemble_assembler::{Arrival, Assembled, Assembler, Closed, ClosedCaptures};
-use reassemble_formats::{BadReason, CaptureId, Envelope, EnvelopeReader, Record, RecordSink};
+use reassemble_assembler::{Arrival, Assembled, Assembler, Closed, Kept, Known};
+use reassemble_formats::{BadReason, CaptureId, Chunk, Envelope, EnvelopeReader, Part, Record, RecordSink};
 use serde_json::{Value, json};
 
 /// 2026-01-01T00:00:00Z, as of which the vectors are read.
@@ -18,9 +18,17 @@ const NOW_US: i64 = 1_767_225_600_000_000;
 #[derive(Default)]
 struct Memory(std::collections::HashMap<CaptureId, Closed>);
 
-impl ClosedCaptures for Memory {
-    fn lookup(&self, id: &CaptureId) -> Option<Closed> {
-        self.0.get(id).cloned()
+impl Kept for Memory {
+    fn lookup(&self, id: &CaptureId) -> Known {
+        self.0.get(id).map_or(Known::Nothing, |closed| Known::Closed(closed.clone()))
+    }
+
+    fn capture(&self, _number: u64) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn chunk(&self, _number: u64, _part: Part, _seq: u32) -> Option<Chunk> {
+        None
     }
 }
 
@@ -53,10 +61,11 @@ impl RecordSink for Reader {
             self.meta += 1;
             return;
         };
-        let arrival = Arrival { source: Arc::from("file:log"), read_at_us: NOW_US };
+        let arrival = Arrival { source: Arc::from("file:log"), read_at_us: NOW_US, key: None };
         let pushed = self.assembler.push(chunk, &arrival, Duration::ZERO, &self.memory);
-        self.repeated += pushed.repeated;
-        self.conflicting += pushed.conflicting;
+        self.repeated += u64::from(pushed.repeated);
+        self.conflicting += u64::from(pushed.conflicting);
+        self.conflicting += pushed.displaced.iter().map(|(_, lines)| lines).sum::<u64>();
         if let Some(assembled) = pushed.complete {
             self.keep(*assembled);
         }
@@ -87,7 +96,7 @@ fn read(log: &[u8]) -> Value {
     let lines = envelope.block(log, &mut reader);
     envelope.finish(&mut reader);
     let mut last = Vec::new();
-    reader.assembler.finish_touched(|assembled| last.push(assembled));
+    reader.assembler.finish_touched(&reader.memory, |assembled| last.push(assembled));
     last.into_iter().for_each(|assembled| reader.keep(assembled));
     json!({
         "exchanges": reader.exchanges,

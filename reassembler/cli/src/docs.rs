@@ -33,21 +33,17 @@ const fn field(key: &'static str, meaning: &'static str) -> Field {
 }
 
 /// All fields of the ledger, in the order in which they are written.
-const FIELDS: [Field; 22] = [
+const FIELDS: [Field; 20] = [
     field("bytes_read", "bytes read from inputs (uncompressed)"),
     field("lines_read", "lines read"),
-    field("records", "capture records found, good and bad"),
-    field("repeated", "good chunks that were there already"),
-    field("conflicting", "good chunks that contradict one that was there already"),
-    field("meta", "`meta` records"),
-    field("bad", "bad records, an object of counts by reason"),
+    field("records", "what became of all capture records, see below"),
+    field("inputs", "the same for each input, an object by its name"),
     field("long_lines", "lines over `--max-line`, skipped"),
     field("long_line_bytes", "bytes of those lines"),
     field("truncations", "truncations of followed files that were seen"),
     field("lost_bytes_at_least", "bytes that truncations took before they were read, at least"),
     field("input_failures", "inputs that could not be read, or not to their end"),
     field("shed_captures", "captures shed because the spool was full (`exec` and `--passthrough` only)"),
-    field("shed_records", "records of shed captures"),
     field("exchanges_complete", "exchanges rebuilt complete"),
     field("exchanges_incomplete", "exchanges rebuilt incomplete"),
     field(
@@ -55,10 +51,28 @@ const FIELDS: [Field; 22] = [
         "what was missing in them, an object of counts by kind of problem; one exchange may have several",
     ),
     field("open_captures", "captures that are open now"),
+    field("open_disk_bytes", "bytes on disk of captures that are open now"),
+    field(
+        "emitters",
+        "what emitters count themselves: `processes`, an object by process (`inst`) of `service`, `host`, `captures` (stored), \
+         `highest` (number), `begun`, `dropped`, `sampled_out`, `order`; `others`, sums over processes that are no longer told apart; `order`",
+    ),
     field("exchanges_stored", "exchanges in objects that the destination has"),
     field("objects_stored", "objects that the destination has"),
     field("bytes_stored", "bytes of those objects"),
     field("objects_already_stored", "objects that the destination had already"),
+];
+
+/// All fields of what became of records, in the order in which they are written. All but the first add up to it.
+const RECORDS: [Field; 8] = [
+    field("read", "capture records found, good and bad"),
+    field("in_exchanges", "records in exchanges that were rebuilt, complete or not"),
+    field("open", "records of captures that are open (in a run's ledger, the change of them)"),
+    field("repeated", "good chunks that were there already"),
+    field("conflicting", "good chunks that contradict one that was there already, and are left out"),
+    field("bad", "bad records, an object of counts by reason"),
+    field("meta", "`meta` records"),
+    field("shed", "records of captures that were shed"),
 ];
 
 /// The page of everything that machines read.
@@ -72,6 +86,7 @@ fn page() -> String {
     for metric in METRICS {
         let label = match metric.samples {
             Samples::ByReason(_) => "{reason}",
+            Samples::ByInput(_) => "{input, outcome, reason}",
             Samples::Version => "{version}",
             Samples::One(_) | Samples::Flag(_) => "",
         };
@@ -90,6 +105,13 @@ fn page() -> String {
     }
     page.push_str("\nA ledger has these keys:\n\n| key | meaning |\n|---|---|\n");
     for field in FIELDS {
+        writeln!(page, "| `{}` | {} |", field.key, field.meaning).expect("to a String");
+    }
+    page.push_str(
+        "\nWhat became of records has these keys; all but the first add up to it, for each input and over all, at every \
+         commit:\n\n| key | meaning |\n|---|---|\n",
+    );
+    for field in RECORDS {
         writeln!(page, "| `{}` | {} |", field.key, field.meaning).expect("to a String");
     }
     page
@@ -123,4 +145,5 @@ fn every_key_of_the_summary_is_documented() {
 fn every_field_of_the_ledger_is_documented() {
     let ledger = serde_json::to_value(Ledger::default()).expect("plain counts");
     assert_eq!(FIELDS.map(|field| field.key).as_slice(), keys_of(&ledger));
+    assert_eq!(RECORDS.map(|field| field.key).as_slice(), keys_of(&ledger["records"]));
 }

@@ -105,6 +105,8 @@ pub struct StoreConfig {
     pub compression_level: Option<u32>,
     /// Bytes of spool (accepted and not yet stored) at which reading stops, or new captures are shed.
     pub spool_limit_bytes: u64,
+    /// Bytes that may be held in memory of what was read and is not on disk: open captures, queues, unfinished blocks, caches.
+    pub memory_bytes: usize,
     /// Largest body kept inside its exchange, in bytes; larger ones are objects of their own.
     pub inline_body_bytes: u64,
     /// Retention classes.

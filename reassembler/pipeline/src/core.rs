@@ -170,9 +170,17 @@ impl Core {
             let now = Instant::now();
             self.intake.set_time(self.clock.active, wall_us());
             let full = self.spool_is_full();
-            let round = if full { self.read_only_feed() } else { self.read()? };
+            let round = if self.commits.under_way && self.intake.memory_is_full() {
+                // What is open can be put away once that commit is durable.
+                Round::default()
+            } else if full {
+                self.read_only_feed()
+            } else {
+                self.read()?
+            };
             self.clock.look(round.caught_up, now);
             self.intake.set_time(self.clock.active, wall_us());
+            self.intake.crowd_out(self.spool_limit_bytes);
             self.intake.expire();
             self.check()?;
             self.commit_if_due()?;
@@ -334,9 +342,11 @@ impl Core {
         if self.commits.under_way || !self.intake.is_dirty() {
             return Ok(());
         }
-        let bytes = self.intake.ledger().bytes_read - self.commits.bytes_at_last;
+        let bytes = self.intake.bytes_read() - self.commits.bytes_at_last;
         let due = self.commits.last.elapsed() >= self.commit_interval
             || bytes >= COMMIT_BYTES
+            || self.intake.wants_commit()
+            || self.intake.memory_is_full()
             || self.intake.closed_since_commit() >= COMMIT_CLOSED;
         if due { self.commit() } else { Ok(()) }
     }
@@ -354,7 +364,7 @@ impl Core {
         let ledger = self.intake.ledger().clone();
         self.commits.bytes_at_last = ledger.bytes_read;
         self.commits.last = Instant::now();
-        let changes = Changes { inputs, open_put: open.put, open_remove: open.remove, seen, ledger: Vec::new() };
+        let changes = Changes { inputs, open, seen, ledger: Vec::new() };
         if !self.store.push(StoreMessage::Commit(Box::new(CommitRequest { changes, ledger })), 0) {
             return self.store_error();
         }

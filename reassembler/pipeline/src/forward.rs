@@ -74,20 +74,10 @@ impl Fed {
 
     /// Hands everything to the intake.
     pub(crate) fn deliver(self, intake: &mut Intake) {
-        for record in self.records {
-            intake.take_record(&self.source, record);
-        }
-        for reason in self.bad {
-            intake.take_bad(reason);
-        }
-        let ledger = intake.ledger();
-        ledger.bytes_read += self.bytes;
-        ledger.lines_read += self.lines;
-        ledger.long_lines += self.long_lines.len() as u64;
-        ledger.long_line_bytes += self.long_lines.iter().sum::<u64>();
-        ledger.records += self.shed_records;
-        ledger.shed_records += self.shed_records;
-        ledger.shed_captures += self.shed_captures;
+        intake.take_records(&self.source, self.records, self.bad);
+        intake.count_shed(&self.source, self.shed_records, self.shed_captures);
+        intake.count_read(self.bytes, self.lines);
+        self.long_lines.into_iter().for_each(|bytes| intake.count_long_line(bytes));
     }
 }
 

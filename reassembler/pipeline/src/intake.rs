@@ -4,17 +4,33 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reassemble_assembler::{Arrival, Assembled, Assembler, Closed, ClosedCaptures, OpenChanges};
-use reassemble_formats::{BadReason, CaptureId, Envelope, EnvelopeReader, Record, RecordSink};
+use reassemble_assembler::{Arrival, Assembled, Assembler, OpenChanges, RowError};
+use reassemble_formats::{BadReason, Envelope, EnvelopeReader, Record, RecordSink};
 use reassemble_sources::{InputEvent, InputId, LineSink};
-use reassemble_store::{StateError, StateReader};
+use reassemble_store::{OpenRows, StateError, StateReader};
 
-use crate::ledger::Ledger;
+use crate::index::{ClosedRows, Index};
+use crate::ledger::{InputCounts, Ledger};
 use crate::queue::Sender;
 use crate::store_thread::StoreMessage;
 
 /// What an exchange weighs in the queue to the store beside its bodies, in bytes.
 const EXCHANGE_OVERHEAD: usize = 1024;
+
+/// How many captures must be put away before some may be crowded out.
+const CROWD: usize = 10_000;
+
+/// What an intake is told.
+pub(crate) struct IntakeConfig {
+    /// How lines are wrapped.
+    pub(crate) envelope: Envelope,
+    /// Longest line in bytes.
+    pub(crate) max_line_bytes: usize,
+    /// How long a capture stays open after its last chunk.
+    pub(crate) timeout: Duration,
+    /// Bytes that open captures may take in memory.
+    pub(crate) memory_bytes: usize,
+}
 
 /// Takes what the inputs deliver and hands finished exchanges to the store thread.
 pub(crate) struct Intake {
@@ -28,15 +44,20 @@ pub(crate) struct Intake {
 
 struct Input {
     name: Arc<str>,
+    /// Where its records are counted.
+    counts: usize,
     reader: EnvelopeReader,
 }
 
 /// What records go through, apart from the inputs so that an input's reader and this can be borrowed at once.
 struct Work {
     assembler: Assembler,
-    closed: ClosedIndex,
+    /// Bytes that the assembler may hold.
+    memory_bytes: usize,
+    index: Index,
     store: Sender<StoreMessage>,
     ledger: Ledger,
+    counts: InputCounts,
     /// Time on the assembler's clock.
     now: Duration,
     /// Wall clock, in microseconds since the Unix epoch.
@@ -45,38 +66,39 @@ struct Work {
     dirty: bool,
     /// Whether the store thread takes exchanges.
     store_gone: bool,
+    /// Whether captures were crowded out at the last look.
+    crowded: bool,
 }
 
 impl Intake {
-    /// An intake that goes on from what `state` holds: open captures and, under their inputs, half-joined lines.
+    /// An intake that goes on from what `state` holds: open captures and, under their inputs, half-joined lines. `base` is the ledger of
+    /// earlier runs.
     ///
     /// # Errors
-    /// Where the state cannot be read, or holds what no version of this program wrote.
+    /// Where the state cannot be read.
     pub(crate) fn new(
-        envelope: Envelope,
-        max_line_bytes: usize,
-        timeout: Duration,
+        config: IntakeConfig,
         state: StateReader,
+        base: &Ledger,
         carried: HashMap<InputId, Vec<u8>>,
         store: Sender<StoreMessage>,
-    ) -> Result<Self, IntakeError> {
-        let mut rows = Vec::new();
-        state.for_each_open(|capture, row, bytes| rows.push((capture, row, bytes.to_vec())))?;
-        let mut assembler = Assembler::new(timeout);
-        assembler
-            .restore(rows, Duration::ZERO)
-            .map_err(|row| IntakeError::Row { capture: row.capture, row: row.row })?;
-        let closed = ClosedIndex { recent: HashMap::new(), committing: HashMap::new(), state, failed: None.into() };
+    ) -> Result<Self, StateError> {
+        let mut assembler = Assembler::new(config.timeout);
+        assembler.restore(state.open_captures()?, base.open_disk_bytes, Duration::ZERO);
         let work = Work {
             assembler,
-            closed,
+            memory_bytes: config.memory_bytes,
+            index: Index::new(state),
             store,
             ledger: Ledger::default(),
+            counts: InputCounts::new(),
             now: Duration::ZERO,
             wall_us: 0,
             dirty: false,
             store_gone: false,
+            crowded: false,
         };
+        let IntakeConfig { envelope, max_line_bytes, .. } = config;
         Ok(Intake { envelope, max_line_bytes, inputs: HashMap::new(), carried, work })
     }
 
@@ -88,8 +110,49 @@ impl Intake {
 
     /// The counts of this run so far.
     pub(crate) fn ledger(&mut self) -> &mut Ledger {
-        self.work.ledger.open_captures = self.work.assembler.open_captures() as u64;
-        &mut self.work.ledger
+        let work = &mut self.work;
+        work.ledger.open_captures = work.assembler.open_captures() as u64;
+        work.ledger.open_disk_bytes = work.assembler.disk_bytes();
+        work.counts.write_to(&mut work.ledger);
+        &mut work.ledger
+    }
+
+    /// Bytes read in this run so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.work.ledger.bytes_read
+    }
+
+    /// Whether open captures take all the memory that they may, once what can be put away was: reading waits for the commit after which more
+    /// can.
+    pub(crate) fn memory_is_full(&mut self) -> bool {
+        let work = &mut self.work;
+        if work.assembler.memory_bytes() < work.memory_bytes {
+            return false;
+        }
+        work.assembler.put_away(work.memory_bytes / 2);
+        work.assembler.memory_bytes() >= work.memory_bytes
+    }
+
+    /// Whether a commit should come now, because of what it would let go from memory.
+    pub(crate) fn wants_commit(&self) -> bool {
+        self.work.assembler.unsaved_bytes() >= self.work.memory_bytes / 2
+    }
+
+    /// Closes captures that were quiet longest, where many are open and take more than `limit_bytes` of disk.
+    pub(crate) fn crowd_out(&mut self, limit_bytes: u64) {
+        let Work { assembler, crowded, .. } = &mut self.work;
+        let crowds = assembler.disk_bytes() > limit_bytes && assembler.away_captures() > CROWD;
+        if crowds {
+            if !*crowded {
+                tracing::warn!(
+                    captures = assembler.open_captures(),
+                    bytes = assembler.disk_bytes(),
+                    "too many captures are open: those that were quiet longest are stored incomplete"
+                );
+            }
+            assembler.crowd_out();
+        }
+        *crowded = crowds;
     }
 
     /// Whether a commit would keep anything new.
@@ -104,17 +167,18 @@ impl Intake {
 
     /// An error that reading the state met meanwhile.
     pub(crate) fn take_error(&mut self) -> Option<StateError> {
-        self.work.closed.failed.take()
+        let unreadable = self.work.assembler.take_error();
+        self.work.index.take_error().or_else(|| unreadable.map(|RowError { capture }| self.work.index.torn(capture)))
     }
 
     /// How many captures were closed since the last commit.
     pub(crate) fn closed_since_commit(&self) -> usize {
-        self.work.closed.recent.len()
+        self.work.index.closed_since_commit()
     }
 
     /// Stores what has timed out.
     pub(crate) fn expire(&mut self) {
-        while let Some(assembled) = self.work.assembler.expire(self.work.now) {
+        while let Some(assembled) = self.work.assembler.expire(self.work.now, &self.work.index) {
             self.work.store(assembled);
         }
     }
@@ -122,34 +186,56 @@ impl Intake {
     /// The inputs have ended: stores what this run opened or touched, as incomplete. Captures kept from an earlier run of which this run saw
     /// nothing stay open: their rest may come from inputs that were not read now.
     pub(crate) fn finish(&mut self) {
+        let Work { assembler, index, .. } = &mut self.work;
         let mut closed = Vec::new();
-        self.work.assembler.finish_touched(|assembled| closed.push(assembled));
+        assembler.finish_touched(index, |assembled| closed.push(assembled));
         closed.into_iter().for_each(|assembled| self.work.store(assembled));
     }
 
-    /// A record that was found outside of any envelope of this intake.
-    pub(crate) fn take_record(&mut self, source: &Arc<str>, record: Record) {
-        RecordTaker { source, work: &mut self.work }.record(record);
+    /// Records that were found outside of any envelope of this intake.
+    pub(crate) fn take_records(&mut self, source: &Arc<str>, records: Vec<Record>, bad: Vec<BadReason>) {
+        let counts = self.work.counts.number(source);
+        let mut taker = RecordTaker { source, counts, work: &mut self.work };
+        records.into_iter().for_each(|record| taker.record(record));
+        bad.into_iter().for_each(|reason| taker.bad(reason));
     }
 
-    /// A bad record found likewise.
-    pub(crate) fn take_bad(&mut self, reason: BadReason) {
-        self.work.count_bad(reason);
+    /// Bytes and lines that were read outside of this intake.
+    pub(crate) fn count_read(&mut self, bytes: u64, lines: u64) {
+        self.work.ledger.bytes_read += bytes;
+        self.work.ledger.lines_read += lines;
     }
 
-    /// Everything that a commit keeps of this instant.
-    pub(crate) fn take_changes(&mut self) -> (OpenChanges, Vec<(String, Vec<u8>)>) {
+    /// A line over the limit, skipped likewise.
+    pub(crate) fn count_long_line(&mut self, bytes: u64) {
+        self.work.count_long_line(bytes);
+    }
+
+    /// Records that were found likewise, and shed with their captures.
+    pub(crate) fn count_shed(&mut self, source: &Arc<str>, records: u64, captures: u64) {
+        let counts = self.work.counts.of(source);
+        counts.read += records;
+        counts.shed += records;
+        self.work.ledger.shed_captures += captures;
+        self.work.dirty |= records > 0;
+    }
+
+    /// Everything that a commit keeps of this instant: rows of open captures, and ids of closed ones.
+    pub(crate) fn take_changes(&mut self) -> (OpenRows, ClosedRows) {
         self.work.dirty = false;
-        let closed = &mut self.work.closed;
-        let seen = closed.recent.iter().map(|(id, closed)| (id.to_string(), closed.to_bytes())).collect();
-        let recent = std::mem::take(&mut closed.recent);
-        closed.committing.extend(recent);
-        (self.work.assembler.take_changes(), seen)
+        let OpenChanges { remove, captures, chunks } = self.work.assembler.take_changes();
+        let rows = OpenRows {
+            remove: remove.into_iter().map(|(capture, id)| (capture, id.key())).collect(),
+            captures: captures.into_iter().map(|row| (row.capture, row.id.key(), row.row)).collect(),
+            chunks: chunks.into_iter().map(|row| (row.capture, row.key, row.line)).collect(),
+        };
+        (rows, self.work.index.take_closed())
     }
 
     /// The commit of what [`take_changes`](Self::take_changes) gave is done: the state knows it now.
     pub(crate) fn committed(&mut self) {
-        self.work.closed.committing = HashMap::new();
+        self.work.index.committed();
+        self.work.assembler.saved();
     }
 
     /// What an input's envelope has half joined.
@@ -166,13 +252,16 @@ impl Intake {
             reader.restore(&carry);
         }
         tracing::info!(input = name, "reading");
-        self.inputs.insert(id, Input { name: Arc::from(name), reader });
+        let name: Arc<str> = Arc::from(name);
+        let counts = self.work.counts.open(&name);
+        self.inputs.insert(id, Input { name, counts, reader });
     }
 
     fn close(&mut self, id: InputId) {
         if let Some(mut input) = self.inputs.remove(&id) {
-            let mut taker = RecordTaker { source: &input.name, work: &mut self.work };
+            let mut taker = RecordTaker { source: &input.name, counts: input.counts, work: &mut self.work };
             input.reader.finish(&mut taker);
+            self.work.counts.close(input.counts);
             tracing::debug!(input = &*input.name, "read to its end");
         }
     }
@@ -189,7 +278,8 @@ impl LineSink for Intake {
             self.open(input, "input");
         }
         let Some(input) = self.inputs.get_mut(&input) else { return };
-        let lines = input.reader.block(block, &mut RecordTaker { source: &input.name, work: &mut self.work });
+        let mut taker = RecordTaker { source: &input.name, counts: input.counts, work: &mut self.work };
+        let lines = input.reader.block(block, &mut taker);
         self.work.ledger.bytes_read += block.len() as u64;
         self.work.ledger.lines_read += lines;
         self.work.dirty = true;
@@ -234,32 +324,48 @@ impl LineSink for Intake {
 /// Takes the records of one input.
 struct RecordTaker<'i> {
     source: &'i Arc<str>,
+    counts: usize,
     work: &'i mut Work,
 }
 
 impl RecordSink for RecordTaker<'_> {
     fn record(&mut self, record: Record) {
         let work = &mut *self.work;
-        work.ledger.records += 1;
+        let counts = work.counts.at(self.counts);
+        counts.read += 1;
         work.dirty = true;
         let chunk = match record {
             Record::Chunk(chunk) => chunk,
-            Record::Meta(_) => {
-                work.ledger.meta += 1;
+            Record::Meta(head) => {
+                counts.meta += 1;
+                work.ledger.emitters.meta(&head);
                 return;
             }
         };
-        let arrival = Arrival { source: self.source.clone(), read_at_us: work.wall_us };
-        let pushed = work.assembler.push(chunk, &arrival, work.now, &work.closed);
-        work.ledger.repeated += pushed.repeated;
-        work.ledger.conflicting += pushed.conflicting;
+        let arrival = Arrival { source: self.source.clone(), read_at_us: work.wall_us, key: None };
+        let pushed = work.assembler.push(chunk, &arrival, work.now, &work.index);
+        if pushed.repeated {
+            counts.repeated += 1;
+        } else if pushed.conflicting {
+            counts.conflicting += 1;
+        } else {
+            counts.open += 1;
+        }
+        for (input, lines) in pushed.displaced.iter() {
+            let counts = work.counts.of(input);
+            counts.open -= lines.cast_signed();
+            counts.conflicting += lines;
+        }
         if let Some(assembled) = pushed.complete {
             work.store(*assembled);
         }
     }
 
     fn bad(&mut self, reason: BadReason) {
-        self.work.count_bad(reason);
+        let counts = self.work.counts.at(self.counts);
+        counts.read += 1;
+        counts.count_bad(reason.name(), 1);
+        self.work.dirty = true;
     }
 
     fn long_line(&mut self, bytes: u64) {
@@ -269,12 +375,6 @@ impl RecordSink for RecordTaker<'_> {
 }
 
 impl Work {
-    fn count_bad(&mut self, reason: BadReason) {
-        self.ledger.records += 1;
-        *self.ledger.bad.entry(reason.name().to_owned()).or_default() += 1;
-        self.dirty = true;
-    }
-
     fn count_long_line(&mut self, bytes: u64) {
         self.ledger.long_lines += 1;
         self.ledger.long_line_bytes += bytes;
@@ -282,65 +382,41 @@ impl Work {
 
     fn store(&mut self, assembled: Assembled) {
         self.dirty = true;
-        self.closed.recent.insert(assembled.id.clone(), assembled.closed.clone());
+        self.index.closed(assembled.id.clone(), assembled.closed.clone());
+        self.count_stored(&assembled);
         let exchange = &assembled.exchange;
-        if exchange.complete {
-            self.ledger.exchanges_complete += 1;
-        } else {
-            self.ledger.exchanges_incomplete += 1;
-            for problem in &exchange.problems {
-                // The kind alone: what stands behind the colon may be anything, and would make a metric of everything.
-                let kind = problem.split(':').next().unwrap_or_default();
-                *self.ledger.incomplete_why.entry(kind.to_owned()).or_default() += 1;
-            }
-        }
         let bodies = exchange.request.as_ref().map_or(0, |request| request.body.content.len())
             + exchange.response.as_ref().map_or(0, |response| response.body.content.len());
-        let weight = usize::try_from(bodies).unwrap_or(usize::MAX / 2) + EXCHANGE_OVERHEAD;
+        let pieces: usize = [&assembled.request_pieces, &assembled.response_pieces]
+            .into_iter()
+            .flatten()
+            .map(|pieces| pieces.memory_bytes())
+            .sum();
+        let weight = usize::try_from(bodies).unwrap_or(usize::MAX / 2) + pieces + EXCHANGE_OVERHEAD;
         if !self.store.push(StoreMessage::Exchange(Box::new(assembled)), weight) {
             self.store_gone = true;
         }
     }
-}
 
-/// The captures that were closed: those since the last commit in memory, all others in the state.
-struct ClosedIndex {
-    recent: HashMap<CaptureId, Closed>,
-    committing: HashMap<CaptureId, Closed>,
-    state: StateReader,
-    failed: std::cell::Cell<Option<StateError>>,
-}
-
-impl ClosedCaptures for ClosedIndex {
-    fn lookup(&self, id: &CaptureId) -> Option<Closed> {
-        if let Some(closed) = self.recent.get(id).or_else(|| self.committing.get(id)) {
-            return Some(closed.clone());
+    fn count_stored(&mut self, assembled: &Assembled) {
+        for (input, lines) in assembled.lines.iter() {
+            let counts = self.counts.of(input);
+            counts.open -= lines.cast_signed();
+            counts.in_exchanges += lines;
         }
-        match self.state.seen(&id.to_string()) {
-            Ok(seen) => seen.map(|bytes| Closed::from_bytes(&bytes)),
-            Err(error) => {
-                // Without the index an exchange could be stored twice: the run ends at the next look, before any commit.
-                self.failed.set(Some(error));
-                None
-            }
+        let exchange = &assembled.exchange;
+        if let (Some(inst), Some(n)) = (&exchange.inst, exchange.n) {
+            self.ledger.emitters.stored(inst, exchange.service.as_deref(), exchange.host.as_deref(), n);
+        }
+        if exchange.complete {
+            self.ledger.exchanges_complete += 1;
+            return;
+        }
+        self.ledger.exchanges_incomplete += 1;
+        for problem in &exchange.problems {
+            // The kind alone: what stands behind the colon may be anything, and would make a metric of everything.
+            let kind = problem.split(':').next().unwrap_or_default();
+            *self.ledger.incomplete_why.entry(kind.to_owned()).or_default() += 1;
         }
     }
-}
-
-/// Why an intake cannot go on from a state.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum IntakeError {
-    /// The state cannot be read.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// A row of an open capture is none.
-    #[error(
-        "row {row} of open capture {capture} in the state database cannot be read; choose another directory with --state, or run the version that wrote it"
-    )]
-    Row {
-        /// The capture's number.
-        capture: u64,
-        /// Its row.
-        row: u32,
-    },
 }

@@ -7,11 +7,14 @@
 mod check;
 pub mod config;
 mod core;
+pub mod emitters;
 mod exec;
 mod forward;
+mod index;
 mod input_row;
 mod intake;
 pub mod ledger;
+mod patient;
 mod process;
 mod queue;
 pub mod run;

@@ -1,14 +1,15 @@
-//! What happens to an exchange between the assembler and the store: secrets are redacted, encodings undone, the retention class chosen.
+//! What happens to an exchange between the assembler and the store: secrets are redacted, the retention class chosen, and the bodies'
+//! encodings undone ([`bodies`]).
 
+pub(crate) mod bodies;
 mod decode;
 mod loose_heads;
 
-use reassemble_formats::exchange::{Body, Captured, Content, Exchange, Headers, crc_hex};
+use reassemble_formats::exchange::{Exchange, Headers};
 use reassemble_formats::layout::{Partition, RetentionClass};
 use reassemble_formats::redact::{REDACTED, Redactor};
 
 use crate::config::{ProcessConfig, Retention};
-use decode::{DecodeError, decode};
 
 /// Processes exchanges by one configuration. The same exchange always comes out the same.
 #[derive(Debug)]
@@ -42,21 +43,20 @@ impl Processor {
         })
     }
 
-    /// Processes an exchange, and says where it belongs. `ts_us` is its time in microseconds since the Unix epoch.
-    pub(crate) fn process(&self, exchange: &mut Exchange, ts_us: i64) -> Partition {
+    /// Redacts an exchange's secrets, and says where it belongs. `ts_us` is its time in microseconds since the Unix epoch.
+    pub(crate) fn redact_and_route(&self, exchange: &mut Exchange, ts_us: i64) -> Partition {
         self.redact(exchange);
-        if let Some(limit) = self.decode_limit_bytes {
-            let mut problems = Vec::new();
-            if let Some(request) = &mut exchange.request {
-                undo(&mut request.body, request.headers.as_ref(), &mut request.body_enc, limit, &mut problems);
-            }
-            if let Some(response) = &mut exchange.response {
-                undo(&mut response.body, response.headers.as_ref(), &mut response.body_enc, limit, &mut problems);
-            }
-            problems.dedup();
-            exchange.problems.append(&mut problems);
-        }
         Partition::new(self.class(exchange), exchange.service.as_deref(), ts_us)
+    }
+
+    /// What was applied to a part's body and is to be undone, in order.
+    pub(crate) fn encodings(&self, headers: Option<&Headers>, body_enc: Option<&str>) -> Vec<String> {
+        if self.decode_limit_bytes.is_some() { encodings(headers, body_enc) } else { Vec::new() }
+    }
+
+    /// Largest body that decoding may give, in bytes.
+    pub(crate) fn decode_limit_bytes(&self) -> u64 {
+        self.decode_limit_bytes.unwrap_or_default()
     }
 
     fn class(&self, exchange: &Exchange) -> RetentionClass {
@@ -116,35 +116,6 @@ impl Processor {
     }
 }
 
-/// Undoes a body's encodings, the last applied first: all of them, or none.
-fn undo(
-    body: &mut Body,
-    headers: Option<&Headers>,
-    body_enc: &mut Option<String>,
-    limit: u64,
-    problems: &mut Vec<String>,
-) {
-    let Content::Bytes(captured) = &body.content else { return };
-    if captured.is_empty() {
-        return;
-    }
-    let encodings = encodings(headers, body_enc.as_deref());
-    let mut bytes = None;
-    for encoding in encodings.iter().rev() {
-        match decode(encoding, bytes.as_deref().unwrap_or(captured), limit) {
-            Ok(decoded) => bytes = Some(decoded),
-            Err(DecodeError::OverLimit) => return problems.push(format!("decode_limit:{}", problem_name(encoding))),
-            Err(DecodeError::Undecodable) => return problems.push(format!("decode:{}", problem_name(encoding))),
-        }
-    }
-    if let Some(bytes) = bytes {
-        body.captured = Some(Captured { len: captured.len() as u64, crc: crc_hex(captured) });
-        body.encoding = Some(encodings.join(", "));
-        body.content = Content::Bytes(bytes);
-        *body_enc = None;
-    }
-}
-
 /// What was applied to a body, in order: the headers' encodings, then the emitter's own.
 fn encodings(headers: Option<&Headers>, body_enc: Option<&str>) -> Vec<String> {
     headers
@@ -156,13 +127,6 @@ fn encodings(headers: Option<&Headers>, body_enc: Option<&str>) -> Vec<String> {
         .map(|encoding| encoding.trim().to_ascii_lowercase())
         .filter(|encoding| !encoding.is_empty() && encoding != "identity")
         .collect()
-}
-
-/// Longest name of an encoding in a problem, in characters: the name is whatever a header said.
-const MAX_PROBLEM_NAME: usize = 32;
-
-fn problem_name(encoding: &str) -> String {
-    encoding.chars().take(MAX_PROBLEM_NAME).collect()
 }
 
 #[cfg(test)]

@@ -22,8 +22,9 @@ use crate::core::{Clock, Commits, Core, CoreMessage, Files, Waker};
 use crate::exec::Child;
 use crate::forward::{Admission, Fed, Feed, Forwarder};
 use crate::input_row;
-use crate::intake::{Intake, IntakeError};
+use crate::intake::{Intake, IntakeConfig};
 use crate::ledger::Ledger;
+use crate::patient::PatientSpool;
 use crate::process::Processor;
 use crate::queue::{Receiver, Sender, queue};
 use crate::state_dir;
@@ -118,15 +119,6 @@ impl RunError {
     }
 }
 
-impl From<IntakeError> for RunError {
-    fn from(error: IntakeError) -> Self {
-        match error {
-            IntakeError::State(error) => RunError::State(error),
-            IntakeError::Row { .. } => RunError::Restore(error.to_string()),
-        }
-    }
-}
-
 /// Begins a graceful stop, from any thread.
 #[derive(Clone)]
 pub struct Stopper {
@@ -173,8 +165,14 @@ struct Storing {
     state_dir: PathBuf,
 }
 
-/// Bytes of exchanges between the core and the store thread.
-const STORE_QUEUE_BYTES: usize = 4 << 20;
+/// Open captures may take one in so many of the bytes that may be held (`--memory`),
+const ASSEMBLER_SHARE: usize = 2;
+/// exchanges between the core and the store thread,
+const STORE_QUEUE_SHARE: usize = 4;
+/// lines of unfinished blocks,
+const PENDING_SHARE: usize = 8;
+/// and the state database's cache.
+const CACHE_SHARE: usize = 8;
 /// Bytes of records between forwarders and the core.
 const FEED_QUEUE_BYTES: usize = 4 << 20;
 /// Bytes of lines between standard input and the core.
@@ -396,14 +394,14 @@ impl Builder {
     /// Starts the threads.
     fn finish(self) -> Result<Run, RunError> {
         let Builder { config, board, spool, restored, gauges, runtime, .. } = self;
-        let (store, store_inbox) = queue(STORE_QUEUE_BYTES);
+        let (store, store_inbox) = queue(config.store.memory_bytes / STORE_QUEUE_SHARE);
         let reader = spool.reader();
         let (uploader, events) = {
             let _entered = runtime.enter();
             Uploader::spawn(Arc::new(reader.clone()), self.destination, UploadConfig::default())
         };
         runtime.spawn(pass_events(events, store.clone()));
-        let base: Ledger = serde_json::from_slice(&restored.ledger).unwrap_or_default();
+        let base = read_ledger(&restored.ledger)?;
         let mut carried = HashMap::new();
         let mut records = Vec::new();
         for (id, row) in restored.inputs {
@@ -414,8 +412,13 @@ impl Builder {
         }
         let input = &config.input;
         let tail = if input.follow.is_empty() { None } else { Some(open_tail(&config, records, self.waker.clone())?) };
-        let mut intake =
-            Intake::new(input.envelope, input.max_line_bytes, config.timeout, reader, carried, store.clone())?;
+        let intake = IntakeConfig {
+            envelope: input.envelope,
+            max_line_bytes: input.max_line_bytes,
+            timeout: config.timeout,
+            memory_bytes: config.store.memory_bytes / ASSEMBLER_SHARE,
+        };
+        let mut intake = Intake::new(intake, reader.clone(), &base, carried, store.clone())?;
         intake.set_time(Duration::ZERO, crate::core::wall_us());
         let files: Vec<PathBuf> = input.files.iter().filter(|path| *path != Path::new("-")).cloned().collect();
         let core = Core {
@@ -446,7 +449,8 @@ impl Builder {
         let wake_uploader = uploader.waker();
         let ages = !config.input.follow.is_empty() || config.input.stdin || !self.forwarders.is_empty();
         let thread = StoreThread {
-            spool,
+            spool: PatientSpool { spool, gauges: gauges.clone(), board: board.clone() },
+            state: reader.clone(),
             processor: self.processor,
             inline_body_bytes: config.store.inline_body_bytes,
             batch_age: ages.then_some(config.store.batch_age),
@@ -477,6 +481,19 @@ impl Builder {
 
 fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, RunError> {
     thread::Builder::new().name(name.to_owned()).spawn(work).map_err(RunError::Thread)
+}
+
+/// The ledger of earlier runs; a new state has none.
+fn read_ledger(bytes: &[u8]) -> Result<Ledger, RunError> {
+    if bytes.is_empty() {
+        return Ok(Ledger::default());
+    }
+    let unreadable = |error| {
+        RunError::Restore(format!(
+            "the ledger in the state cannot be read: {error}; choose another directory with --state, or run the version that wrote it"
+        ))
+    };
+    serde_json::from_slice(bytes).map_err(unreadable)
 }
 
 async fn pass_events(mut events: mpsc::Receiver<UploadEvent>, store: Sender<StoreMessage>) {
@@ -562,6 +579,8 @@ fn spool_config(store: &StoreConfig, dir: &Path) -> SpoolConfig {
             Compression::None => reassemble_store::Compression::None,
         },
         accept_damage: store.accept_damage,
+        pending_bytes: store.memory_bytes / PENDING_SHARE,
+        cache_bytes: store.memory_bytes / CACHE_SHARE,
         ..SpoolConfig::new(dir)
     }
 }

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use reassemble_assembler::Assembled;
-use reassemble_formats::exchange::{Content, Exchange};
-use reassemble_formats::layout::Partition;
-use reassemble_store::{Changes, FaultKind, Spool, StateError, UploadEvent};
+use reassemble_store::{Changes, FaultKind, Spool, StateError, StateReader, UploadEvent};
 
 use crate::core::CoreMessage;
 use crate::ledger::Ledger;
+use crate::patient::PatientSpool;
 use crate::process::Processor;
+use crate::process::bodies::Bodies;
 use crate::queue::{Popped, Receiver, Sender};
 use crate::run::StatusBoard;
 
@@ -58,14 +58,14 @@ pub(crate) struct StoreGauges {
     pub(crate) hurry: AtomicBool,
 }
 
-/// How often a full disk is looked at again.
-const DISK_RETRY: Duration = Duration::from_millis(250);
 /// How often ages of batches are looked at.
 const ROLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The thread's state.
 pub(crate) struct StoreThread {
-    pub(crate) spool: Spool,
+    pub(crate) spool: PatientSpool,
+    /// Where the pieces of long bodies lie.
+    pub(crate) state: StateReader,
     pub(crate) processor: Processor,
     pub(crate) inline_body_bytes: u64,
     pub(crate) batch_age: Option<Duration>,
@@ -102,7 +102,7 @@ impl StoreThread {
             match self.inbox.pop(ROLL_INTERVAL) {
                 Popped::Item(StoreMessage::Exchange(assembled)) => self.append(*assembled)?,
                 Popped::Item(StoreMessage::RollAll) => {
-                    self.patiently(Spool::roll_all)?;
+                    self.spool.patiently(Spool::roll_all)?;
                     self.own_since.get_or_insert_with(Instant::now);
                 }
                 Popped::Item(StoreMessage::Commit(request)) => {
@@ -128,45 +128,48 @@ impl StoreThread {
     }
 
     fn append(&mut self, assembled: Assembled) -> Result<(), StateError> {
-        let Assembled { mut exchange, ts_us, .. } = assembled;
-        let partition = self.processor.process(&mut exchange, ts_us);
+        let Assembled { mut exchange, ts_us, request_pieces, response_pieces, .. } = assembled;
+        let partition = self.processor.redact_and_route(&mut exchange, ts_us);
         self.appended = true;
-        self.split_off_bodies(&mut exchange, &partition)?;
+        let mut bodies = Bodies {
+            spool: &mut self.spool,
+            state: &self.state,
+            partition: &partition,
+            inline_bytes: self.inline_body_bytes,
+            decode_limit_bytes: self.processor.decode_limit_bytes(),
+        };
+        let problems = &mut exchange.problems;
+        if let Some(request) = &mut exchange.request {
+            let encodings = self.processor.encodings(request.headers.as_ref(), request.body_enc.as_deref());
+            if bodies.store(&mut request.body, request_pieces.as_ref(), &encodings, problems)? {
+                request.body_enc = None;
+            }
+        }
+        if let Some(response) = &mut exchange.response {
+            let encodings = self.processor.encodings(response.headers.as_ref(), response.body_enc.as_deref());
+            if bodies.store(&mut response.body, response_pieces.as_ref(), &encodings, problems)? {
+                response.body_enc = None;
+            }
+        }
         let mut line = std::mem::take(&mut self.line);
         line.clear();
         exchange.write_line(&mut line);
-        let appended = self.patiently(|spool| spool.append(&partition, &line, ts_us));
+        let appended = self.spool.patiently(|spool| spool.append(&partition, &line, ts_us));
         // One large exchange must not hold its memory for good.
         line.shrink_to(1 << 20);
         self.line = line;
-        self.gauges.spool_bytes.store(self.spool.spool_bytes(), Ordering::Relaxed);
+        self.gauges.spool_bytes.store(self.spool.spool.spool_bytes(), Ordering::Relaxed);
         appended
-    }
-
-    /// Bodies over the inline limit become objects of their own.
-    fn split_off_bodies(&mut self, exchange: &mut Exchange, partition: &Partition) -> Result<(), StateError> {
-        let request = exchange.request.as_mut().map(|request| &mut request.body);
-        let response = exchange.response.as_mut().map(|response| &mut response.body);
-        for body in [request, response].into_iter().flatten() {
-            if body.content.len() <= self.inline_body_bytes {
-                continue;
-            }
-            if let Content::Bytes(bytes) = &body.content {
-                let object = self.patiently(|spool| spool.put_body(partition, bytes))?;
-                body.content = Content::Object { key: object.key, sha256: object.sha256, len: object.bytes };
-            }
-        }
-        Ok(())
     }
 
     fn roll_due(&mut self) -> Result<(), StateError> {
         if self.batch_age.is_none() {
             return Ok(());
         }
-        let open = self.spool.open_batches();
+        let open = self.spool.spool.open_batches();
         let now_us = crate::core::wall_us();
-        self.patiently(|spool| spool.roll_due(now_us))?;
-        if self.spool.open_batches() < open {
+        self.spool.patiently(|spool| spool.roll_due(now_us))?;
+        if self.spool.spool.open_batches() < open {
             self.own_since.get_or_insert_with(Instant::now);
         }
         Ok(())
@@ -174,7 +177,7 @@ impl StoreThread {
 
     fn commit(&mut self, mut changes: Changes) -> Result<(), StateError> {
         changes.ledger = serde_json::to_vec(&self.total()).unwrap_or_default();
-        let sealed = self.patiently(|spool| spool.commit(&changes))?;
+        let sealed = self.spool.patiently(|spool| spool.commit(&changes))?;
         self.appended = false;
         self.own_since = None;
         if !sealed.is_empty() {
@@ -190,7 +193,7 @@ impl StoreThread {
     fn uploaded(&mut self, event: UploadEvent) -> Result<(), StateError> {
         match event {
             UploadEvent::Stored { object_no, bytes, already } => {
-                if let Some(exchanges) = self.spool.mark_stored(object_no)? {
+                if let Some(exchanges) = self.spool.spool.mark_stored(object_no)? {
                     self.stored.exchanges_stored += exchanges;
                     self.gauges.objects_waiting.fetch_sub(1, Ordering::Relaxed);
                     self.stored.objects_stored += 1;
@@ -217,37 +220,13 @@ impl StoreThread {
         Ok(())
     }
 
-    /// Repeats what a full disk refused until there is room: the queue behind it fills, and reading stops by itself.
-    fn patiently<T>(&mut self, mut act: impl FnMut(&mut Spool) -> Result<T, StateError>) -> Result<T, StateError> {
-        let mut told = false;
-        loop {
-            match act(&mut self.spool) {
-                Err(error) if error.is_retryable() && !self.gauges.hurry.load(Ordering::Relaxed) => {
-                    if !told {
-                        tracing::error!("{error}");
-                        self.board.update(|status| status.destination_failing = Some(error.to_string()));
-                        told = true;
-                    }
-                    std::thread::sleep(DISK_RETRY);
-                }
-                result => {
-                    if told && result.is_ok() {
-                        tracing::info!("the disk has room again");
-                        self.board.update(|status| status.destination_failing = None);
-                    }
-                    return result;
-                }
-            }
-        }
-    }
-
     fn total(&self) -> Ledger {
         self.base.plus(&self.stored).plus(&self.run)
     }
 
     /// Shows the state of the spool and what was stored.
     fn publish(&self) {
-        let spool_bytes = self.spool.spool_bytes();
+        let spool_bytes = self.spool.spool.spool_bytes();
         self.gauges.spool_bytes.store(spool_bytes, Ordering::Relaxed);
         let objects_waiting = self.gauges.objects_waiting.load(Ordering::Relaxed);
         self.board.update(|status| {

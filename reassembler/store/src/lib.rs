@@ -25,5 +25,5 @@ mod upload;
 pub use destination::{CheckReport, Destination, DirConfig, DirStore, KmsKey, PutOutcome, S3Config, S3Store};
 pub use error::{Damage, DamagedFile, FaultKind, StateError, StoreError};
 pub use object::{BodyRef, ObjectKind, SealedObject};
-pub use spool::{BodyWriter, Changes, Compression, Restored, Spool, SpoolConfig, StateReader};
+pub use spool::{BodyWriter, Changes, Compression, KnownId, OpenRows, Restored, Spool, SpoolConfig, StateReader};
 pub use upload::{SealedQueue, UploadConfig, UploadEvent, Uploader};

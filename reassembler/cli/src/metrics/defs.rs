@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use reassemble_pipeline::ledger::Records;
 use reassemble_pipeline::run::Status;
 
 /// A metric's type, as Prometheus names it.
@@ -54,8 +55,27 @@ pub(crate) enum Samples {
     Flag(fn(&Status) -> bool),
     /// One sample a reason, in the label `reason`.
     ByReason(fn(&Status) -> &BTreeMap<String, u64>),
+    /// Samples for each input, in the labels `input` and `outcome`, and `reason` for bad ones.
+    ByInput(fn(&Records) -> Vec<Outcome<'_>>),
     /// Always 1, with the program's version in the label `version`.
     Version,
+}
+
+/// How many of an input's records came to one end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome<'r> {
+    /// The end.
+    pub(crate) name: &'static str,
+    /// Why, where they are bad.
+    pub(crate) reason: Option<&'r str>,
+    /// How many.
+    pub(crate) records: u64,
+}
+
+impl Outcome<'_> {
+    fn new(name: &'static str, records: u64) -> Self {
+        Outcome { name, reason: None, records }
+    }
 }
 
 /// A metric.
@@ -84,10 +104,27 @@ const fn unstable(metric: Metric) -> Metric {
 }
 
 use Kind::{Counter, Gauge};
-use Samples::{ByReason, Flag, One, Version};
+use Samples::{ByInput, ByReason, Flag, One, Version};
+
+/// What became of an input's records, without those that are open.
+fn outcomes(records: &Records) -> Vec<Outcome<'_>> {
+    let bad = records.bad.iter().map(|(reason, count)| Outcome { name: "bad", reason: Some(reason), records: *count });
+    [
+        ("read", records.read),
+        ("in_exchanges", records.in_exchanges),
+        ("repeated", records.repeated),
+        ("conflicting", records.conflicting),
+        ("meta", records.meta),
+        ("shed", records.shed),
+    ]
+    .map(|(name, count)| Outcome::new(name, count))
+    .into_iter()
+    .chain(bad)
+    .collect()
+}
 
 /// All metrics, in the order in which they are served.
-pub(crate) const METRICS: [Metric; 34] = [
+pub(crate) const METRICS: [Metric; 39] = [
     metric("reassemble_build_info", Gauge, "", "The program's version, in the label `version`; always 1", Version),
     metric("reassemble_read_bytes_total", Counter, "bytes", "Bytes read from inputs", One(|s| s.total.bytes_read)),
     metric("reassemble_read_lines_total", Counter, "lines", "Lines read from inputs", One(|s| s.total.lines_read)),
@@ -96,35 +133,49 @@ pub(crate) const METRICS: [Metric; 34] = [
         Counter,
         "records",
         "Capture records found, good and bad",
-        One(|s| s.total.records),
+        One(|s| s.total.records.read),
     ),
     metric(
         "reassemble_repeated_records_total",
         Counter,
         "records",
         "Good records that were there already",
-        One(|s| s.total.repeated),
+        One(|s| s.total.records.repeated),
     ),
     metric(
         "reassemble_conflicting_records_total",
         Counter,
         "records",
         "Good records that contradict one that was there already",
-        One(|s| s.total.conflicting),
+        One(|s| s.total.records.conflicting),
     ),
     metric(
         "reassemble_meta_records_total",
         Counter,
         "records",
         "Records with an emitter's own counts",
-        One(|s| s.total.meta),
+        One(|s| s.total.records.meta),
     ),
     metric(
         "reassemble_bad_records_total",
         Counter,
         "records",
         "Bad records by reason; a reason appears with its first record",
-        ByReason(|s| &s.total.bad),
+        ByReason(|s| &s.total.records.bad),
+    ),
+    metric(
+        "reassemble_input_records_total",
+        Counter,
+        "records",
+        "What became of each input's records: with those that are open, the outcomes add up to `read`",
+        ByInput(outcomes),
+    ),
+    metric(
+        "reassemble_input_open_records",
+        Gauge,
+        "records",
+        "Records of captures that are open, by input",
+        ByInput(|records| vec![Outcome::new("open", u64::try_from(records.open).unwrap_or_default())]),
     ),
     metric(
         "reassemble_long_lines_total",
@@ -173,7 +224,7 @@ pub(crate) const METRICS: [Metric; 34] = [
         Counter,
         "records",
         "Records of shed captures",
-        One(|s| s.total.shed_records),
+        One(|s| s.total.records.shed),
     ),
     metric(
         "reassemble_complete_exchanges_total",
@@ -223,6 +274,27 @@ pub(crate) const METRICS: [Metric; 34] = [
         "objects",
         "Objects that the destination had already",
         One(|s| s.total.objects_already_stored),
+    ),
+    metric(
+        "reassemble_emitter_missing_captures",
+        Gauge,
+        "captures",
+        "Captures that emitters counted and of which no request was stored: lost before the reader, open, or from before the log",
+        One(|s| s.total.emitters.sums().missing),
+    ),
+    metric(
+        "reassemble_emitter_dropped_captures",
+        Gauge,
+        "captures",
+        "Captures that emitters dropped because their queues were full, by their own count",
+        One(|s| s.total.emitters.sums().dropped),
+    ),
+    metric(
+        "reassemble_emitter_sampled_out_captures",
+        Gauge,
+        "captures",
+        "Requests that emitters left out by sampling, by their own count",
+        One(|s| s.total.emitters.sums().sampled_out),
     ),
     metric("reassemble_open_captures", Gauge, "captures", "Captures that are open now", One(|s| s.total.open_captures)),
     metric("reassemble_followed_files", Gauge, "files", "Files followed now", One(|s| s.followed_files)),

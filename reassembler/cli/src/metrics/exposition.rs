@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use reassemble_pipeline::run::Status;
 
 use super::defs::{METRICS, Samples};
+use crate::report::printable::printable;
 
 /// The media type of the text.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -34,9 +35,26 @@ pub(crate) fn render(status: &Status) -> String {
                 }
                 None
             }
+            Samples::ByInput(outcomes) => {
+                for (input, records) in &status.total.inputs {
+                    let input = label_value(input);
+                    for outcome in outcomes(records) {
+                        let (end, records) = (outcome.name, outcome.records);
+                        let reason = outcome.reason.map(|reason| format!(",reason=\"{}\"", label_value(reason)));
+                        let reason = reason.unwrap_or_default();
+                        writeln!(text, "{name}{{input=\"{input}\",outcome=\"{end}\"{reason}}} {records}").ok();
+                    }
+                }
+                None
+            }
         };
     }
     text
+}
+
+/// A text as a label's value: printable, and with the escapes of the format.
+fn label_value(text: &str) -> String {
+    printable(text).replace('\\', r"\\").replace('"', "\\\"")
 }
 
 /// Counts by reasons that are words; what is none (and so might be captured content) is counted as `other`.
@@ -56,6 +74,8 @@ fn by_reason(counts: &BTreeMap<String, u64>) -> BTreeMap<&str, u64> {
 
 #[cfg(test)]
 mod tests {
+    use reassemble_pipeline::ledger::Records;
+
     use super::*;
 
     /// A strict reader of the format: samples by name and labels, or what is wrong.
@@ -90,10 +110,15 @@ mod tests {
                 }
                 if let Some(labels) = labels {
                     let pair = labels.strip_suffix('}').ok_or_else(|| wrong("open labels"))?;
-                    let (label, value) = pair.split_once("=\"").ok_or_else(|| wrong("label"))?;
-                    let value = value.strip_suffix('"').ok_or_else(|| wrong("label's quote"))?;
-                    if !label.bytes().all(|b| b.is_ascii_lowercase()) || value.contains(['"', '\\', '\n']) {
-                        return Err(wrong("label"));
+                    for pair in pair.split("\",") {
+                        let (label, value) = pair.split_once("=\"").ok_or_else(|| wrong("label"))?;
+                        let value = value.strip_suffix('"').unwrap_or(value).replace(r"\\", "").replace(r#"\""#, "");
+                        if !label.bytes().all(|b| b.is_ascii_lowercase()) || value.contains(['"', '\\', '\n']) {
+                            return Err(wrong("label"));
+                        }
+                    }
+                    if !pair.ends_with('"') {
+                        return Err(wrong("label's quote"));
                     }
                 }
                 let value: f64 = value.parse().map_err(|_| wrong("value"))?;
@@ -109,7 +134,7 @@ mod tests {
     fn an_empty_status_is_valid_and_names_every_metric_without_labels() {
         let samples = parse(&render(&Status::default())).expect("valid");
         for metric in METRICS {
-            let labelled = matches!(metric.samples, Samples::ByReason(_) | Samples::Version);
+            let labelled = matches!(metric.samples, Samples::ByReason(_) | Samples::ByInput(_) | Samples::Version);
             assert_eq!(samples.contains_key(metric.name), !labelled, "{}", metric.name);
         }
         assert_eq!(samples[&format!("reassemble_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))], 1.0);
@@ -120,7 +145,7 @@ mod tests {
         let mut status = Status { spool_full: true, ..Status::default() };
         status.total.bytes_read = 7;
         status.run.bytes_read = 3;
-        status.total.bad = [("torn".to_owned(), 2)].into();
+        status.total.records.bad = [("torn".to_owned(), 2)].into();
         status.destination_failing = Some("403".to_owned());
         let samples = parse(&render(&status)).expect("valid");
         assert_eq!(samples["reassemble_read_bytes_total"], 7.0);
@@ -132,7 +157,7 @@ mod tests {
     #[test]
     fn captured_content_never_becomes_a_label() {
         let mut status = Status::default();
-        status.total.bad =
+        status.total.records.bad =
             [("a\"} 1\nx{y=\"".to_owned(), 2), ("Bearer abc".to_owned(), 3), ("z".repeat(49), 4), (String::new(), 5)]
                 .into();
         let samples = parse(&render(&status)).expect("valid");
@@ -141,9 +166,23 @@ mod tests {
     }
 
     #[test]
+    fn inputs_are_told_apart_and_their_names_are_escaped() {
+        let mut status = Status::default();
+        let records = Records { read: 3, meta: 1, bad: [("torn".to_owned(), 2)].into(), ..Records::default() };
+        status.total.inputs = [("file:/a\"b\n\\c".to_owned(), records)].into();
+        let samples = parse(&render(&status)).expect("valid");
+        let of = |labels: &str| {
+            let name = r#"reassemble_input_records_total{input="file:/a\"b\\u{a}\\c","#;
+            samples[&format!("{name}{labels}}}")]
+        };
+        assert_eq!((of(r#"outcome="read""#), of(r#"outcome="meta""#)), (3.0, 1.0));
+        assert_eq!(of(r#"outcome="bad",reason="torn""#), 2.0);
+    }
+
+    #[test]
     fn the_number_of_series_is_bounded() {
         let mut status = Status::default();
-        status.total.bad = (0..1000).map(|n| (format!("reason_{n}"), 1)).collect();
+        status.total.records.bad = (0..1000).map(|n| (format!("reason_{n}"), 1)).collect();
         let samples = parse(&render(&status)).expect("valid");
         let bad: Vec<f64> =
             samples.iter().filter(|(name, _)| name.contains("bad_records")).map(|(_, value)| *value).collect();

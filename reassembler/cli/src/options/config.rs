@@ -20,6 +20,8 @@ const LEAST_MAX_LINE_BYTES: u64 = 4_096;
 const MOST_MAX_LINE_BYTES: u64 = 1 << 30;
 /// Smallest `--spool-limit`: below it, single compressed blocks would fill the spool.
 const LEAST_SPOOL_LIMIT_BYTES: u64 = 1 << 20;
+/// Least memory: below it every capture would go to disk and come back.
+const LEAST_MEMORY_BYTES: usize = 1 << 20;
 
 /// What is read, beside settings.
 #[derive(Debug)]
@@ -120,6 +122,10 @@ fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {
     if storage.spool_limit.0 < LEAST_SPOOL_LIMIT_BYTES {
         return usage(format!("{} must be at least 1MiB", resolved.name_of("spool-limit")));
     }
+    let memory_bytes = usize::try_from(storage.memory.0).unwrap_or(usize::MAX);
+    if memory_bytes < LEAST_MEMORY_BYTES {
+        return usage(format!("{} must be at least 1MiB", resolved.name_of("memory")));
+    }
     if let Some(level) = storage.compression_level {
         let (name, most) = match storage.compression {
             CompressionName::Gzip => ("gzip", 9),
@@ -143,6 +149,7 @@ fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {
         compression: storage.compression.into(),
         compression_level: storage.compression_level,
         spool_limit_bytes: storage.spool_limit.0,
+        memory_bytes,
         inline_body_bytes: resolved.settings.content.inline_body.0,
         retention: retention(resolved),
         commit_interval: storage.commit_interval.0,

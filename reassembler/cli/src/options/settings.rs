@@ -152,6 +152,10 @@ pub(crate) struct StorageArgs {
     #[arg(long, value_name = "SIZE", default_value = "1GiB", hide_short_help = true)]
     pub(crate) spool_limit: Bytes,
 
+    /// Memory for what is read and not on disk yet: beyond it open captures and long bodies go to the state directory and come back
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", hide_short_help = true)]
+    pub(crate) memory: Bytes,
+
     /// Begin in spite of damaged spool files: they are set aside, and the exchanges in them given up
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_value = "false",
           default_missing_value = "true", hide_default_value = true, hide_possible_values = true, hide_short_help = true)]

@@ -102,7 +102,7 @@ fn message(status: &Status, shape: Shape) -> String {
     if status.objects_waiting > 0 {
         parts.push(format!("{} waiting", status.objects_waiting));
     }
-    let lost = run.bad.values().sum::<u64>() + run.long_lines + run.shed_captures;
+    let lost = run.records.bad.values().sum::<u64>() + run.long_lines + run.shed_captures;
     if lost > 0 {
         parts.push(format!("{lost} bad"));
     }

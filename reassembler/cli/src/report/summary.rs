@@ -1,5 +1,6 @@
 //! What became of everything, at the end of a run: a table for people, or one JSON object.
 
+use reassemble_pipeline::emitters::{Emitters, Process};
 use reassemble_pipeline::ledger::Ledger;
 use reassemble_pipeline::run::Status;
 use serde::Serialize;
@@ -102,8 +103,9 @@ impl Summary<'_> {
         rows.push(Row::Head("Read"));
         rows.push(size("log", run.bytes_read));
         rows.push(line("lines", run.lines_read, ""));
-        rows.push(line("capture records", run.records, ""));
-        let may_be_nothing = [("repeated", run.repeated, "there already, ignored"), ("meta records", run.meta, "")];
+        rows.push(line("capture records", run.records.read, ""));
+        let may_be_nothing =
+            [("repeated", run.records.repeated, "there already, ignored"), ("meta records", run.records.meta, "")];
         rows.extend(
             may_be_nothing
                 .into_iter()
@@ -128,9 +130,9 @@ impl Summary<'_> {
         }
 
         rows.push(Row::Head("Lost or damaged"));
-        rows.push(line("bad records", run.bad.values().sum(), ""));
-        reasons(&mut rows, &run.bad);
-        rows.push(line("conflicting records", run.conflicting, ""));
+        rows.push(line("bad records", run.records.bad.values().sum(), ""));
+        reasons(&mut rows, &run.records.bad);
+        rows.push(line("conflicting records", run.records.conflicting, ""));
         rows.push(line(
             "lines over the limit",
             run.long_lines,
@@ -144,12 +146,45 @@ impl Summary<'_> {
             run.shed_captures,
             if run.shed_captures > 0 { "the spool was full" } else { "" },
         ));
+        rows.extend(emitter_rows(&self.status.total.emitters));
         rows
     }
 }
 
+/// How many processes that lost captures are named.
+const MAX_PROCESSES: usize = 10;
+
+/// What emitters say was lost before their lines were read: over all runs, for their counts are since they began.
+fn emitter_rows(emitters: &Emitters) -> Vec<Row> {
+    let line = |name: String, value: u64, note| Row::Line { name, value: thousands(value), note };
+    let sums = emitters.sums();
+    if sums.missing + sums.dropped + sums.sampled_out == 0 {
+        return Vec::new();
+    }
+    let mut rows = vec![
+        Row::Head("Lost before the log, by the emitters' own counts"),
+        line("captures dropped".to_owned(), sums.dropped, if sums.dropped > 0 { "their queues were full" } else { "" }),
+        line("requests not sampled".to_owned(), sums.sampled_out, ""),
+        line(
+            "captures not seen".to_owned(),
+            sums.missing,
+            if sums.missing > 0 { "or still open, or from before the log" } else { "" },
+        ),
+    ];
+    let mut losers: Vec<(&String, &Process)> =
+        emitters.processes.iter().filter(|(_, process)| process.missing() + process.dropped > 0).collect();
+    losers.sort_by_key(|(_, process)| std::cmp::Reverse(process.missing() + process.dropped));
+    for (inst, process) in losers.into_iter().take(MAX_PROCESSES) {
+        let name = format!("  {} {} {}", printable(&process.service), printable(&process.host), printable(inst));
+        rows.push(line(name, process.missing() + process.dropped, ""));
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
+    use reassemble_pipeline::ledger::Records;
+
     use super::*;
 
     fn summary<'a>(status: &'a Status) -> Summary<'a> {
@@ -157,14 +192,32 @@ mod tests {
     }
 
     fn busy() -> Status {
+        let process = |service: &str, captures, highest, dropped| Process {
+            service: service.to_owned(),
+            host: "web-1".to_owned(),
+            captures,
+            highest,
+            dropped,
+            ..Process::default()
+        };
+        let processes = [
+            ("a1b2".to_owned(), process("shop", 900, 902, 7)),
+            ("e\u{1b}".to_owned(), process("e\u{1b}[2J", 1, 2, 0)),
+            ("quiet".to_owned(), process("shop", 5, 5, 0)),
+        ];
+        let emitters = Emitters { processes: processes.into(), ..Emitters::default() };
         let run = Ledger {
             bytes_read: 513_802_240,
             lines_read: 1_204_311,
-            records: 84_020,
-            repeated: 12,
-            meta: 4,
-            bad: [("torn".to_owned(), 2), ("bad_crc".to_owned(), 1), ("e\u{1b}[2J".to_owned(), 1)].into(),
-            conflicting: 1,
+            records: Records {
+                read: 84_020,
+                repeated: 12,
+                meta: 4,
+                bad: [("torn".to_owned(), 2), ("bad_crc".to_owned(), 1), ("e\u{1b}[2J".to_owned(), 1)].into(),
+                conflicting: 1,
+                ..Records::default()
+            },
+            emitters,
             long_lines: 1,
             long_line_bytes: 2_000_000,
             truncations: 1,
@@ -181,7 +234,7 @@ mod tests {
             ..Ledger::default()
         };
         let why = "no answer from logs.s3.amazonaws.com\nfor 60 s".to_owned();
-        Status { run, destination_failing: Some(why), ..Status::default() }
+        Status { total: run.clone(), run, destination_failing: Some(why), ..Status::default() }
     }
 
     #[test]
@@ -203,7 +256,7 @@ mod tests {
         let text = summary(&status).json();
         assert!(text.ends_with("}\n") && text.lines().count() == 1);
         let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(json["run"]["bad"]["torn"], 2);
+        assert_eq!(json["run"]["records"]["bad"]["torn"], 2);
         assert_eq!((&json["summary"], &json["command_exit"]), (&1.into(), &serde_json::Value::Null));
     }
 }

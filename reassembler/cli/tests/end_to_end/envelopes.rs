@@ -193,7 +193,7 @@ fn ten_thousand_captures_interleaved_out_of_order_and_repeated() {
     assert_eq!(code, Some(0), "{said}");
     let counts = &summary["run"];
     assert_eq!(
-        (counts["exchanges_complete"].as_u64(), counts["repeated"].as_u64()),
+        (counts["exchanges_complete"].as_u64(), counts["records"]["repeated"].as_u64()),
         (Some(CAPTURES as u64), Some(repeated as u64))
     );
     assert_bodies(&captures, CAPTURES);

@@ -153,7 +153,7 @@ fn a_full_spool_sheds_whole_captures_and_never_blocks_the_command() {
     let kept = run["exchanges_complete"].as_u64().unwrap();
     assert!(shed > 0 && kept > 0, "{run}");
     assert_eq!(
-        (shed + kept, run["exchanges_incomplete"].as_u64(), run["shed_records"].as_u64()),
+        (shed + kept, run["exchanges_incomplete"].as_u64(), run["records"]["shed"].as_u64()),
         (3_000, Some(0), Some(2 * shed))
     );
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());

@@ -46,7 +46,25 @@ pub(crate) fn run(mut command: Command) -> (Option<i32>, Value, String) {
 fn finished(output: Output) -> (Option<i32>, Value, String) {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let summary = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    assert_adds_up(&summary);
     (output.status.code(), summary, said)
+}
+
+/// Whether every record is accounted for, over all and for each input, in this run and since the state was made.
+fn assert_adds_up(summary: &Value) {
+    for ledger in ["run", "total"] {
+        let inputs = summary[ledger]["inputs"].as_object().into_iter().flatten();
+        let all = Some(&summary[ledger]["records"]).filter(|records| records.is_object());
+        let mut sum = 0;
+        for records in inputs.map(|(_, records)| records).chain(all) {
+            let count = |key: &str| records[key].as_i64().unwrap();
+            let bad: i64 = records["bad"].as_object().unwrap().values().map(|count| count.as_i64().unwrap()).sum();
+            let ends = ["in_exchanges", "open", "repeated", "conflicting", "meta", "shed"];
+            assert_eq!(count("read"), ends.map(count).iter().sum::<i64>() + bad, "{ledger}: {summary}");
+            sum += count("read");
+        }
+        assert_eq!(sum, 2 * all.map_or(0, |all| all["read"].as_i64().unwrap()), "{ledger}: {summary}");
+    }
 }
 
 /// Waits until `done` gives something.
@@ -141,7 +159,9 @@ impl Follower {
         let said = self.stderr.take().unwrap().join().unwrap();
         assert_eq!(output.status.code(), Some(0), "{said}");
         assert!(began.elapsed() < Duration::from_secs(10), "took {:?} to stop", began.elapsed());
-        (serde_json::from_slice(&output.stdout).unwrap(), said)
+        let summary = serde_json::from_slice(&output.stdout).unwrap();
+        assert_adds_up(&summary);
+        (summary, said)
     }
 }
 

@@ -1,10 +1,14 @@
 use std::io::Write;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
-use reassemble_formats::exchange::{Fragment, Request, Response};
+use reassemble_formats::exchange::{Body, Captured, Content, Fragment, Request, Response, crc_hex};
+use reassemble_store::{Spool, SpoolConfig};
 
+use super::bodies::Bodies;
 use super::*;
+use crate::patient::PatientSpool;
 
 fn processor() -> Processor {
     let config = ProcessConfig {
@@ -38,10 +42,26 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn processed(headers: &[(&str, &str)], body: &[u8]) -> (Body, Vec<String>) {
-    let mut exchange = exchange(headers, body, 200);
-    processor().process(&mut exchange, 0);
-    (exchange.response.unwrap().body, exchange.problems)
+/// What becomes of a body that was captured with some encodings, where bodies of more than `inline_bytes` are objects of their own.
+fn stored(captured: &[u8], encodings: &[String], inline_bytes: u64) -> (Body, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(SpoolConfig { min_free_bytes: 0, ..SpoolConfig::new(dir.path()) }).unwrap();
+    let state = spool.reader();
+    let mut spool = PatientSpool { spool, gauges: Arc::default(), board: Arc::default() };
+    let partition = processor().redact_and_route(&mut exchange(&[], b"", 200), 0);
+    let mut bodies =
+        Bodies { spool: &mut spool, state: &state, partition: &partition, inline_bytes, decode_limit_bytes: 10_000 };
+    let mut body = Body { content: Content::Bytes(captured.to_vec()), ..Body::default() };
+    let mut problems = Vec::new();
+    let undone = bodies.store(&mut body, None, encodings, &mut problems).unwrap();
+    assert_eq!(undone, body.encoding.is_some());
+    (body, problems)
+}
+
+fn processed(headers: &[(&str, &str)], captured: &[u8]) -> (Body, Vec<String>) {
+    let exchange = exchange(headers, captured, 200);
+    let encodings = processor().encodings(exchange.response.unwrap().headers.as_ref(), None);
+    stored(captured, &encodings, 1 << 20)
 }
 
 #[test]
@@ -67,11 +87,52 @@ fn encodings_are_undone_last_first_and_what_was_captured_is_told() {
 
 #[test]
 fn the_emitters_own_compression_is_undone_first() {
-    let mut exchange = exchange(&[("content-encoding", "gzip")], &gzip(&gzip(b"x")), 200);
-    exchange.response.as_mut().unwrap().body_enc = Some("gzip".into());
-    processor().process(&mut exchange, 0);
-    let response = exchange.response.unwrap();
-    assert_eq!((response.body.content, response.body_enc), (Content::Bytes(b"x".to_vec()), None));
+    let headers = vec![("content-encoding".to_owned(), "gzip".to_owned())];
+    let encodings = processor().encodings(Some(&headers), Some("deflate"));
+    assert_eq!(encodings, ["gzip", "deflate"]);
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+    zlib.write_all(&gzip(b"x")).unwrap();
+    let (body, problems) = stored(&zlib.finish().unwrap(), &encodings, 1 << 20);
+    assert_eq!((body.content, problems), (Content::Bytes(b"x".to_vec()), vec![]));
+}
+
+#[test]
+fn a_body_beyond_the_inline_limit_is_an_object_whether_decoded_or_not() {
+    let plain = vec![b'x'; 9_000];
+    let object = |body: &Body| match &body.content {
+        Content::Object { len, .. } => Some(*len),
+        Content::Bytes(_) => None,
+    };
+    let gzipped = gzip(&plain);
+    assert!(gzipped.len() < 1_000);
+    let (body, _) = stored(&gzipped, &["gzip".into()], 1_000);
+    assert_eq!((object(&body), body.captured.map(|captured| captured.len)), (Some(9_000), Some(gzipped.len() as u64)));
+    let (body, problems) = stored(&plain, &["gzip".into()], 1_000);
+    assert_eq!((object(&body), body.captured, &*problems[0]), (Some(9_000), None, "decode:gzip"));
+    assert_eq!(object(&stored(&plain, &[], 1_000).0), Some(9_000));
+    assert_eq!(object(&stored(&plain, &[], 9_000).0), None);
+}
+
+#[test]
+fn what_lies_behind_the_end_of_an_encoding_was_captured_all_the_same() {
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+    zlib.write_all(b"x").unwrap();
+    let captured = [zlib.finish().unwrap(), vec![7; 200_000]].concat();
+    let (body, _) = stored(&captured, &["deflate".into()], 1 << 20);
+    assert_eq!(body.content, Content::Bytes(b"x".to_vec()));
+    assert_eq!(body.captured, Some(Captured { len: captured.len() as u64, crc: crc_hex(&captured) }));
+}
+
+#[test]
+fn a_body_encoded_again_and_again_is_left_as_it_is() {
+    let mut captured = b"x".to_vec();
+    let mut encodings = Vec::new();
+    for _ in 0..4 {
+        captured = gzip(&captured);
+        encodings.push("gzip".to_owned());
+    }
+    let (body, problems) = stored(&captured, &encodings, 1 << 20);
+    assert_eq!((body.content, problems), (Content::Bytes(captured), vec!["decode:gzip".to_owned()]));
 }
 
 #[test]
@@ -105,7 +166,7 @@ fn secrets_are_redacted_wherever_heads_and_tails_went() {
         head: Some(serde_json::json!({"url": "http://u:p@h/", "headers": [["cookie", "c"], ["a", "b"], 7]})),
         ..Fragment::default()
     }];
-    processor().process(&mut exchange, 0);
+    processor().redact_and_route(&mut exchange, 0);
     let mut line = Vec::new();
     exchange.write_line(&mut line);
     let line = String::from_utf8(line).unwrap();
@@ -120,7 +181,7 @@ fn classes_follow_completeness_and_status() {
     let class = |status: u64, complete: bool| {
         let mut exchange = exchange(&[], b"", status);
         exchange.complete = complete;
-        processor().process(&mut exchange, 0).class().days()
+        processor().redact_and_route(&mut exchange, 0).class().days()
     };
     assert_eq!((class(200, true), class(499, true), class(500, true), class(500, false)), (30, 30, 90, 7));
 }

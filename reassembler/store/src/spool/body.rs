@@ -65,7 +65,7 @@ impl BodyWriter {
     ///
     /// # Errors
     /// [`StateError::DiskFull`] where there is no room: the piece was not taken and may be offered again. Otherwise the body is lost.
-    pub fn write(&mut self, piece: &[u8]) -> Result<(), StateError> {
+    pub(crate) fn write(&mut self, piece: &[u8]) -> Result<(), StateError> {
         if self.bytes == 0 || self.bytes - self.checked >= CHECK_BYTES || piece.len() as u64 >= CHECK_BYTES {
             self.disk.check_free(1)?;
             self.checked = self.bytes;

@@ -42,7 +42,7 @@ use reassemble_formats::layout::{self, Partition};
 pub use self::body::BodyWriter;
 pub use self::config::{Compression, SpoolConfig};
 pub(crate) use self::files::sync_dir;
-pub use self::reader::StateReader;
+pub use self::reader::{KnownId, StateReader};
 pub use self::recovery::Restored;
 
 use self::batch::OpenBatch;
@@ -58,24 +58,36 @@ use crate::object::{BodyRef, ObjectKind, SealedObject};
 pub struct Changes {
     /// Positions of inputs, opaque; `None` forgets one.
     pub inputs: Vec<(u64, Option<Vec<u8>>)>,
-    /// Rows of open captures: capture, row, content.
-    pub open_put: Vec<(u64, u32, Vec<u8>)>,
-    /// Captures whose rows go; applied after `open_put`.
-    pub open_remove: Vec<u64>,
-    /// Ids of exchanges that are stored, with what is remembered of each.
-    pub seen: Vec<(String, Vec<u8>)>,
+    /// Rows of open captures.
+    pub open: OpenRows,
+    /// Ids of exchanges that are stored, as keys, with what is remembered of each.
+    pub seen: Vec<(Vec<u8>, Vec<u8>)>,
     /// The loss ledger; empty: unchanged.
     pub ledger: Vec<u8>,
+}
+
+/// What changed among the rows of open captures. A capture has a number and, as the key by which it is found, an id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenRows {
+    /// Captures (number, id) whose rows go; applied before the others.
+    pub remove: Vec<(u64, Vec<u8>)>,
+    /// Captures: number, id, content of the capture's own row.
+    pub captures: Vec<(u64, Vec<u8>, Vec<u8>)>,
+    /// Chunks: number of the capture, key within it, content.
+    pub chunks: Vec<(u64, u64, Vec<u8>)>,
+}
+
+impl OpenRows {
+    /// True where there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.captures.is_empty() && self.chunks.is_empty()
+    }
 }
 
 impl Changes {
     /// True where there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.inputs.is_empty()
-            && self.open_put.is_empty()
-            && self.open_remove.is_empty()
-            && self.seen.is_empty()
-            && self.ledger.is_empty()
+        self.inputs.is_empty() && self.open.is_empty() && self.seen.is_empty() && self.ledger.is_empty()
     }
 }
 
@@ -155,16 +167,6 @@ impl Spool {
         })
     }
 
-    /// Keeps a large body as an object of its own, beside the batch that will refer to it.
-    ///
-    /// # Errors
-    /// On [`StateError::DiskFull`] nothing was kept.
-    pub fn put_body(&mut self, partition: &Partition, bytes: &[u8]) -> Result<BodyRef, StateError> {
-        let mut writer = self.body_writer(partition)?;
-        self.guarded(|_| writer.write(bytes))?;
-        self.finish_body(writer)
-    }
-
     /// Begins a large body that comes in pieces.
     ///
     /// # Errors
@@ -177,6 +179,14 @@ impl Spool {
             let file = spool.files.create(&path)?;
             Ok(BodyWriter::new(file_no, partition.clone(), path, file, spool.files.disk.clone()))
         })
+    }
+
+    /// Appends a piece to a large body.
+    ///
+    /// # Errors
+    /// On [`StateError::DiskFull`] the piece was not taken and may be offered again.
+    pub fn write_body(&mut self, writer: &mut BodyWriter, piece: &[u8]) -> Result<(), StateError> {
+        self.guarded(|_| writer.write(piece))
     }
 
     /// Ends a large body; it is an object from the next commit on. Call this before the append of the line that refers to it.
@@ -278,8 +288,8 @@ impl Spool {
             if !changes.inputs.is_empty() {
                 spool.state.put_inputs(&changes.inputs)?;
             }
-            if !changes.open_put.is_empty() || !changes.open_remove.is_empty() {
-                spool.state.put_open(&changes.open_put, &changes.open_remove)?;
+            if !changes.open.is_empty() {
+                spool.state.put_open(&changes.open)?;
             }
             if !changes.seen.is_empty() {
                 spool.state.put_seen(&changes.seen, spool.config.seen_per_generation)?;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase};
+use redb::{Database, ReadableDatabase, ReadableTable};
 
-use super::rows::{OPEN, SEALED, SEEN, SealedRow, pack_id};
+use super::rows::{CHUNKS, OPEN, OPEN_IDS, SEALED, SEEN, SealedRow};
 use super::state::{failed, parse};
 use crate::error::StateError;
 use crate::object::SealedObject;
@@ -20,6 +20,22 @@ pub struct StateReader {
     spool_dir: PathBuf,
 }
 
+/// What is known of an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KnownId {
+    /// Nothing (or its generation of stored ids is gone).
+    Unknown,
+    /// It was stored, and this was remembered with it.
+    Seen(Vec<u8>),
+    /// It is open.
+    Open {
+        /// The capture's number.
+        capture: u64,
+        /// The capture's row.
+        row: Vec<u8>,
+    },
+}
+
 impl std::fmt::Debug for StateReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StateReader").field("path", &self.path).finish_non_exhaustive()
@@ -31,50 +47,68 @@ impl StateReader {
         Self { db, path, spool_dir }
     }
 
-    /// What was remembered with a stored id; `None` where the id is not known (or so old that its generation is gone).
+    /// What is known of an id: whether a capture with it is open, or was stored.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub fn seen(&self, id: &str) -> Result<Option<Vec<u8>>, StateError> {
-        let key = pack_id(id);
+    pub fn lookup(&self, id: &[u8]) -> Result<KnownId, StateError> {
         self.read(|db| {
             let txn = db.begin_read()?;
+            if let Some(capture) = txn.open_table(OPEN_IDS)?.get(id)?.map(|number| number.value()) {
+                return match txn.open_table(OPEN)?.get(capture)? {
+                    Some(row) => Ok(KnownId::Open { capture, row: row.value().to_vec() }),
+                    None => Err(redb::Error::Corrupted(format!("open capture {capture} has an id and no row"))),
+                };
+            }
             for table in SEEN {
-                if let Some(value) = txn.open_table(table)?.get(&key[..])? {
-                    return Ok(Some(value.value().to_vec()));
+                if let Some(value) = txn.open_table(table)?.get(id)? {
+                    return Ok(KnownId::Seen(value.value().to_vec()));
                 }
             }
-            Ok(None)
+            Ok(KnownId::Unknown)
         })
     }
 
-    /// The rows of one open capture, in order.
+    /// The row of an open capture.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub fn open_rows(&self, capture: u64) -> Result<Vec<(u32, Vec<u8>)>, StateError> {
-        self.read(|db| {
-            let mut rows = Vec::new();
-            for row in db.begin_read()?.open_table(OPEN)?.range((capture, 0)..=(capture, u32::MAX))? {
-                let (key, value) = row?;
-                rows.push((key.value().1, value.value().to_vec()));
-            }
-            Ok(rows)
-        })
+    pub fn open_capture(&self, capture: u64) -> Result<Option<Vec<u8>>, StateError> {
+        self.read(|db| Ok(db.begin_read()?.open_table(OPEN)?.get(capture)?.map(|row| row.value().to_vec())))
     }
 
-    /// Shows every row of every open capture, by capture and row, one at a time: they may be more than memory holds.
+    /// A chunk of an open capture.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub fn for_each_open(&self, mut see: impl FnMut(u64, u32, &[u8])) -> Result<(), StateError> {
+    pub fn open_chunk(&self, capture: u64, key: u64) -> Result<Option<Vec<u8>>, StateError> {
+        self.read(|db| Ok(db.begin_read()?.open_table(CHUNKS)?.get((capture, key))?.map(|row| row.value().to_vec())))
+    }
+
+    /// The error of a capture whose row should be there and is not, or cannot be read.
+    pub fn torn_capture(&self, capture: u64) -> StateError {
+        StateError::Torn { path: self.path.clone(), detail: format!("open capture {capture} cannot be read") }
+    }
+
+    /// The error of a chunk that should be there and is not, or cannot be read.
+    pub fn torn_chunk(&self, capture: u64, seq: u32) -> StateError {
+        StateError::Torn {
+            path: self.path.clone(),
+            detail: format!("chunk {seq} of open capture {capture} is missing"),
+        }
+    }
+
+    /// The numbers of all open captures, ascending.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub fn open_captures(&self) -> Result<Vec<u64>, StateError> {
         self.read(|db| {
-            for row in db.begin_read()?.open_table(OPEN)?.range((0, 0)..)? {
-                let (key, value) = row?;
-                let (capture, row) = key.value();
-                see(capture, row, value.value());
+            let mut numbers = Vec::new();
+            for row in db.begin_read()?.open_table(OPEN)?.iter()? {
+                numbers.push(row?.0.value());
             }
-            Ok(())
+            Ok(numbers)
         })
     }
 

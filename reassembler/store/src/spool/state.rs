@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
-use super::rows::{BATCHES, BLOBS, BatchRow, FORMAT, INPUTS, META, OPEN, SEALED, SEEN, SealedRow, TAILS, pack_id};
+use super::OpenRows;
+use super::rows::{
+    BATCHES, BLOBS, BatchRow, CHUNKS, FORMAT, INPUTS, META, OPEN, OPEN_IDS, SEALED, SEEN, SealedRow, TAILS,
+};
 use crate::error::StateError;
 
 /// The numbers that a commit carries.
@@ -120,22 +123,29 @@ impl State {
         })
     }
 
-    /// Puts come first, so that a capture whose chunk came and whose end came in one commit leaves nothing.
-    pub(crate) fn put_open(&mut self, put: &[(u64, u32, Vec<u8>)], remove: &[u64]) -> Result<(), StateError> {
+    /// Removals come first: an id may be open anew, as another capture.
+    pub(crate) fn put_open(&mut self, rows: &OpenRows) -> Result<(), StateError> {
         self.run(|txn| {
-            let mut table = txn.open_table(OPEN)?;
-            for (capture, row, chunk) in put {
-                table.insert((*capture, *row), &chunk[..])?;
+            let (mut open, mut ids, mut chunks) =
+                (txn.open_table(OPEN)?, txn.open_table(OPEN_IDS)?, txn.open_table(CHUNKS)?);
+            for (capture, id) in &rows.remove {
+                open.remove(capture)?;
+                ids.remove(&id[..])?;
+                chunks.retain_in((*capture, 0)..=(*capture, u64::MAX), |_, _| false)?;
             }
-            for capture in remove {
-                table.retain_in((*capture, 0)..=(*capture, u32::MAX), |_, _| false)?;
+            for (capture, id, row) in &rows.captures {
+                open.insert(capture, &row[..])?;
+                ids.insert(&id[..], capture)?;
+            }
+            for (capture, key, chunk) in &rows.chunks {
+                chunks.insert((*capture, *key), &chunk[..])?;
             }
             Ok(())
         })
     }
 
     /// Remembers stored ids. Where the generation that is filled holds `limit`, the older one is emptied and filled instead.
-    pub(crate) fn put_seen(&mut self, seen: &[(String, Vec<u8>)], limit: u64) -> Result<(), StateError> {
+    pub(crate) fn put_seen(&mut self, seen: &[(Vec<u8>, Vec<u8>)], limit: u64) -> Result<(), StateError> {
         self.run(|txn| {
             let mut meta = txn.open_table(META)?;
             let mut current = usize::from(meta.get("seen_current")?.is_some_and(|row| row.value() == 1));
@@ -146,7 +156,7 @@ impl State {
             }
             let mut table = txn.open_table(SEEN[current])?;
             for (id, value) in seen {
-                table.insert(&pack_id(id)[..], &value[..])?;
+                table.insert(&id[..], &value[..])?;
             }
             Ok(())
         })
@@ -218,6 +228,8 @@ pub(crate) fn initialise(db: &Database) -> Result<(), redb::Error> {
     txn.open_table(BLOBS)?;
     txn.open_table(INPUTS)?;
     txn.open_table(OPEN)?;
+    txn.open_table(OPEN_IDS)?;
+    txn.open_table(CHUNKS)?;
     txn.open_table(SEEN[0])?;
     txn.open_table(SEEN[1])?;
     txn.open_table(BATCHES)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use reassemble_formats::layout::{Partition, RetentionClass};
 
-use super::{Changes, Compression, Spool, SpoolConfig};
+use super::{Changes, Compression, KnownId, OpenRows, Spool, SpoolConfig};
 use crate::error::StateError;
 use crate::object::{ObjectKind, SealedObject};
 use crate::upload::SealedQueue;
@@ -88,23 +88,38 @@ fn lines_come_out_as_they_went_in_in_every_compression() {
     }
 }
 
+fn put_body(spool: &mut Spool, partition: &Partition, bytes: &[u8]) -> crate::object::BodyRef {
+    let mut writer = spool.body_writer(partition).unwrap();
+    spool.write_body(&mut writer, bytes).unwrap();
+    spool.finish_body(writer).unwrap()
+}
+
 #[test]
 fn everything_of_one_commit_comes_back_and_nothing_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());
-    let uuid = "0192f0c1-a2b3-7c3e-8d5e-6f708192a3b4";
+    let row = |number, id: &[u8], row: &[u8]| (number, id.to_vec(), row.to_vec());
     let mut spool = open(&config);
     spool.append(&partition(0), b"kept", TS).unwrap();
     spool
         .commit(&Changes {
             inputs: vec![(1, Some(b"at 10".to_vec())), (2, Some(b"at 20".to_vec()))],
-            open_put: vec![(7, 0, b"a".to_vec()), (7, 1, b"b".to_vec()), (8, 0, b"c".to_vec()), (9, 0, b"d".to_vec())],
-            open_remove: vec![9],
-            seen: vec![(uuid.into(), b"v".to_vec()), ("x".into(), Vec::new())],
+            open: OpenRows {
+                captures: vec![row(7, b"seven", b"r7"), row(8, b"eight", b"r8")],
+                chunks: vec![(7, 0, b"a".to_vec()), (7, 1, b"b".to_vec()), (8, u64::MAX, b"c".to_vec())],
+                ..OpenRows::default()
+            },
+            seen: vec![(b"x".to_vec(), b"v".to_vec()), (b"y".to_vec(), Vec::new())],
             ledger: b"ledger".to_vec(),
         })
         .unwrap();
-    spool.commit(&Changes { inputs: vec![(2, None)], open_remove: vec![8], ..Changes::default() }).unwrap();
+    // What was open as 8 is gone, and its id is open anew.
+    let reopened = OpenRows {
+        remove: vec![(8, b"eight".to_vec())],
+        captures: vec![row(9, b"eight", b"r9")],
+        ..OpenRows::default()
+    };
+    spool.commit(&Changes { inputs: vec![(2, None)], open: reopened, ..Changes::default() }).unwrap();
     spool.append(&partition(0), b"lost", TS).unwrap();
     drop(spool);
 
@@ -113,14 +128,15 @@ fn everything_of_one_commit_comes_back_and_nothing_after_it() {
     assert_eq!(restored.ledger, b"ledger");
     assert_eq!((restored.open_batches, restored.sealed_objects), (1, 0));
     let reader = spool.reader();
-    let mut open = Vec::new();
-    reader.for_each_open(|capture, row, chunk| open.push((capture, row, chunk.to_vec()))).unwrap();
-    assert_eq!(open, [(7, 0, b"a".to_vec()), (7, 1, b"b".to_vec())]);
-    assert_eq!(reader.open_rows(7).unwrap().len(), 2);
-    assert!(reader.open_rows(8).unwrap().is_empty());
-    assert_eq!(reader.seen(uuid).unwrap(), Some(b"v".to_vec()));
-    assert_eq!(reader.seen("x").unwrap(), Some(Vec::new()));
-    assert_eq!(reader.seen("y").unwrap(), None);
+    assert_eq!(reader.open_captures().unwrap(), [7, 9]);
+    let known = |id: &[u8]| reader.lookup(id).unwrap();
+    assert_eq!(known(b"seven"), KnownId::Open { capture: 7, row: b"r7".to_vec() });
+    assert_eq!(known(b"eight"), KnownId::Open { capture: 9, row: b"r9".to_vec() });
+    assert_eq!((reader.open_capture(9).unwrap(), reader.open_capture(8).unwrap()), (Some(b"r9".to_vec()), None));
+    assert_eq!(reader.open_chunk(7, 1).unwrap(), Some(b"b".to_vec()));
+    assert_eq!(reader.open_chunk(8, u64::MAX).unwrap(), None);
+    let seen = |value: &[u8]| KnownId::Seen(value.to_vec());
+    assert_eq!((known(b"x"), known(b"y"), known(b"z")), (seen(b"v"), seen(b""), KnownId::Unknown));
     spool.roll_all().unwrap();
     let objects = spool.commit(&Changes::default()).unwrap();
     assert_eq!(content(&objects[0]), b"kept\n");
@@ -132,12 +148,12 @@ fn seen_ids_live_for_one_to_two_generations() {
     let mut spool = open(&SpoolConfig { seen_per_generation: 10, ..config(dir.path()) });
     let reader = spool.reader();
     for i in 0..40 {
-        spool.commit(&Changes { seen: vec![(format!("id-{i}"), vec![i])], ..Changes::default() }).unwrap();
+        spool.commit(&Changes { seen: vec![(vec![i], vec![i])], ..Changes::default() }).unwrap();
         for known in i.saturating_sub(10)..=i {
-            assert_eq!(reader.seen(&format!("id-{known}")).unwrap(), Some(vec![known]), "after {i}");
+            assert_eq!(reader.lookup(&[known]).unwrap(), KnownId::Seen(vec![known]), "after {i}");
         }
         if let Some(gone) = i.checked_sub(20) {
-            assert_eq!(reader.seen(&format!("id-{gone}")).unwrap(), None, "after {i}");
+            assert_eq!(reader.lookup(&[gone]).unwrap(), KnownId::Unknown, "after {i}");
         }
     }
 }
@@ -184,12 +200,12 @@ fn bodies_come_before_the_batch_that_refers_to_them() {
     let config = config(dir.path());
     let mut spool = open(&config);
     spool.append(&partition(0), b"opens the batch first", TS).unwrap();
-    let body = spool.put_body(&partition(0), &[9; 5000]).unwrap();
+    let body = put_body(&mut spool, &partition(0), &[9; 5000]);
     assert_eq!(body.key, format!("{}{}.bin", partition(0), body.sha256));
     let mut writer = spool.body_writer(&partition(1)).unwrap();
     spool.append(&partition(0), b"between", TS).unwrap();
-    writer.write(b"in ").unwrap();
-    writer.write(b"pieces").unwrap();
+    spool.write_body(&mut writer, b"in ").unwrap();
+    spool.write_body(&mut writer, b"pieces").unwrap();
     spool.finish_body(writer).unwrap();
     drop(spool.body_writer(&partition(1)).unwrap());
     spool.roll_all().unwrap();
@@ -198,7 +214,7 @@ fn bodies_come_before_the_batch_that_refers_to_them() {
     assert_eq!(kinds, [ObjectKind::Body, ObjectKind::Body, ObjectKind::Batch]);
     assert_eq!((content(&objects[0]), content(&objects[1])), (vec![9; 5000], b"in pieces".to_vec()));
     // What was given up, and what was never committed, leaves no file.
-    spool.put_body(&partition(0), b"not committed").unwrap();
+    put_body(&mut spool, &partition(0), b"not committed");
     drop(spool);
     let spool = open(&config);
     assert_eq!(pending(&spool), objects);
@@ -308,10 +324,11 @@ fn a_spool_may_be_moved_to_its_thread_and_its_reader_shared() {
     let reader = spool.reader();
     std::thread::spawn(move || {
         spool.append(&partition(0), b"line", TS).unwrap();
-        spool.commit(&Changes { seen: vec![("id".into(), b"v".to_vec())], ..Changes::default() }).unwrap();
+        spool.commit(&Changes { seen: vec![(b"id".to_vec(), b"v".to_vec())], ..Changes::default() }).unwrap();
     })
     .join()
     .unwrap();
     let other = reader.clone();
-    assert_eq!(std::thread::spawn(move || other.seen("id").unwrap()).join().unwrap(), Some(b"v".to_vec()));
+    let known = std::thread::spawn(move || other.lookup(b"id").unwrap()).join().unwrap();
+    assert_eq!(known, KnownId::Seen(b"v".to_vec()));
 }

@@ -93,7 +93,7 @@ impl Model {
 
     fn put(&mut self, n: usize, content: &[u8], body: bool) {
         if body {
-            self.spool().put_body(&partition(n), content).unwrap();
+            super::put_body(self.spool(), &partition(n), content);
         } else {
             self.spool().append(&partition(n), content, TS).unwrap();
         }
