@@ -470,7 +470,7 @@ class Reader:
         if signer is None:
             return False
         if record["part"] != "meta":
-            return self.signers.setdefault(record["id"], signer) == signer
+            return record["id"] in self.stored or self.signers.setdefault(record["id"], signer) == signer
         try:
             head = plain(parse(record.get("headf", "").encode(), 0)[0])
         except (NotWhole, TooDeep):

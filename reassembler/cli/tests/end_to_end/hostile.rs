@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::load::{Exchanged, Load, Passed};
-use crate::programs::{Shop, reassemble, run};
+use crate::programs::{Shop, reassemble, run, wait_for};
 use crate::stored;
 
 /// The id of every planted line begins so, unless it copies a real one.
@@ -238,9 +238,12 @@ fn cri(line: &str) -> String {
     }
 }
 
-const ENVELOPES: [(&str, fn(&str) -> String); 3] = [("plain", plain), ("docker", docker), ("cri", cri)];
+/// Wraps a line, and ends it.
+type Wrap = fn(&str) -> String;
 
-fn wrapped<'l>(lines: impl Iterator<Item = &'l str>, wrap: fn(&str) -> String) -> String {
+const ENVELOPES: [(&str, Wrap); 3] = [("plain", plain), ("docker", docker), ("cri", cri)];
+
+fn wrapped<'l>(lines: impl Iterator<Item = &'l str>, wrap: Wrap) -> String {
     lines.map(wrap).collect()
 }
 
@@ -386,7 +389,10 @@ fn with_keys_only_signed_lines_are_stored() {
     for at in 0..20 {
         client.post("/echo", &[], format!("body {at} ").repeat(600).as_bytes());
     }
-    let text = fs::read_to_string(&log).unwrap();
+    let text = wait_for("capture lines", || {
+        let text = fs::read_to_string(&log).unwrap();
+        (text.ends_with('\n') && capture_lines(&text).count() >= 20).then_some(text)
+    });
     let own: Vec<&str> = capture_lines(&text).collect();
     let [first, second] = [own[0], own[1]];
     let id = first.split('"').nth(3).unwrap();
@@ -416,10 +422,11 @@ fn with_keys_only_signed_lines_are_stored() {
         // Signed by nobody's key, and by a key that may not sign for this service.
         signed_pair("a-secret-that-is-in-no-key-file-", "planted-stranger", "shop"),
         signed_pair(OTHER_SECRET, "planted-wrong-service", "shop"),
-        signed_pair(OTHER_SECRET, id, "other"),
     ]
     .concat();
-    for line in &planted {
+    // Another service's lines under the id of an exchange that is stored by then: rejected, or taken for repeats.
+    let late = signed_pair(OTHER_SECRET, id, "other");
+    for line in planted.iter().chain(&late) {
         client.post("/note", &[], format!("\n{line}\n").as_bytes());
     }
     // Copies of real lines are repeats of themselves.
@@ -434,8 +441,12 @@ fn with_keys_only_signed_lines_are_stored() {
     let log = fs::read_to_string(&log).unwrap();
     for (name, wrap) in ENVELOPES {
         let (counts, _dir, captures) = read(&wrapped(log.split_terminator('\n'), wrap), &["--key-file", &keys]);
-        assert_eq!(counts["bad"], json!({"bad_sig": planted.len()}), "{name}");
-        assert_eq!((counts["repeated"].as_u64(), counts["conflicting"].as_u64()), (Some(5), Some(0)), "{name}");
+        let count = |counted: &Value| usize::try_from(counted.as_u64().unwrap()).unwrap();
+        let (bad_sig, repeated) = (count(&counts["bad"]["bad_sig"]), count(&counts["repeated"]));
+        assert_eq!(counts["bad"], json!({"bad_sig": bad_sig}), "{name}");
+        assert!(bad_sig >= planted.len() && repeated >= 5, "{name}: {counts}");
+        assert_eq!(bad_sig + repeated, planted.len() + late.len() + 5, "{name}");
+        assert_eq!(count(&counts["conflicting"]), 0, "{name}");
         let all = stored::read(&captures);
         assert_eq!((all.incomplete, all.all), (0, load.exchanges.len() + 1), "{name}");
         for (id, exchanged) in &load.exchanges {
@@ -444,7 +455,6 @@ fn with_keys_only_signed_lines_are_stored() {
         }
         let foreign: Vec<String> = stored_ids(&captures).into_iter().filter(|id| !id.starts_with('0')).collect();
         assert_eq!(foreign, ["other-own"], "{name}");
-        // Every byte of a lasting capture is that of a line which the log shows as the shop's own.
         assert_eq!(counts["meta"].as_u64(), Some(1), "{name}");
     }
 }
