@@ -11,6 +11,8 @@ Python 3.11 or newer, standard library only.
 
 import base64
 import binascii
+import hashlib
+import hmac
 import json
 import re
 import sys
@@ -265,10 +267,13 @@ def decode(record):
         record.text.decode()
     except UnicodeDecodeError:
         return "not_utf8"
-    names = [key for key, _, _ in record if key in RECORD_KEYS]
+    known = RECORD_KEYS
+    if any(key == "sig" for key, _, _ in record):
+        known = tuple(key for key in RECORD_KEYS if key not in ("head", "tail"))
+    names = [key for key, _, _ in record if key in known]
     if len(names) != len(set(names)):
         return "duplicate_key"
-    r = {key: value for key, value in record.last().items() if key in RECORD_KEYS}
+    r = {key: value for key, value in record.last().items() if key in known}
     if {"head", "headf"} <= set(names) or {"tail", "tailf"} <= set(names):
         return "duplicate_key"
     if not isinstance(r.get("cap1"), str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", r["cap1"]):
@@ -276,18 +281,19 @@ def decode(record):
     if r.get("part") not in ("req", "res", "meta"):
         return "bad_part"
     if r["part"] == "meta":
-        return {"part": "meta"} if isinstance(r.get("head", Object()), Object) else "bad_type"
+        if not isinstance(r.get("head", Object()), Object) or not is_sig(r.get("sig", "0" * 32)):
+            return "bad_type"
+        return {"id": r["cap1"], "part": "meta"} | {key: plain(r[key]) for key in ("seq", "of", "headf", "sig") if key in r}
     if not integer(r.get("seq"), 0, MAX_SEQ):
         return "bad_seq"
     if "of" in r and not integer(r["of"], 1, MAX_SEQ + 1):
         return "bad_of"
     if "text" in r and "b64" in r:
         return "text_and_b64"
-    for key, kind in (("head", Object), ("tail", Object), ("headf", str), ("tailf", str), ("text", str), ("b64", str),
-                      ("sig", str)):
+    for key, kind in (("head", Object), ("tail", Object), ("headf", str), ("tailf", str), ("text", str), ("b64", str)):
         if key in r and not isinstance(r[key], kind):
             return "bad_type"
-    if "sig" in r and not re.fullmatch("[0-9a-fA-F]{32}", r["sig"]):
+    if "sig" in r and not is_sig(r["sig"]):
         return "bad_type"
     if "at" in r and not integer(r["at"], 0, MAX_INTEGER):
         return "bad_type"
@@ -306,7 +312,46 @@ def decode(record):
     chunk = {key: plain(r[key]) for key in ("of", "head", "headf", "at", "tail", "tailf") if key in r}
     if piece is not None:
         chunk["piece"] = piece
-    return {"id": r["cap1"], "part": r["part"], "seq": int(r["seq"]), "chunk": chunk}
+    if "sig" in r:
+        chunk = {key: value for key, value in chunk.items() if value not in ("", b"")}
+    return {"id": r["cap1"], "part": r["part"], "seq": int(r["seq"]), "chunk": chunk} | ({"sig": r["sig"]} if "sig" in r else {})
+
+
+def is_sig(value):
+    return isinstance(value, str) and bool(re.fullmatch("[0-9a-fA-F]{32}", value))
+
+
+# --- Signatures (capture-line.md, 8) -----------------------------------------------------------------------------------
+
+def parse_keys(text):
+    """A key file's keys by name: (secret, services), where None is all services."""
+    keys = {}
+    for line in text.splitlines():
+        if line.strip() and not line.strip().startswith("#"):
+            name, secret, services = line.split(None, 2)
+            keys[name] = secret, None if services.strip() == "*" else [each.strip() for each in services.split(",")]
+    return keys
+
+
+def signature(secret, record):
+    chunk = record.get("chunk", record)
+    said = [chunk.get("headf", "").encode(), chunk.get("piece", b""), chunk.get("tailf", "").encode()]
+    numbers = [record["seq"], chunk.get("of", "-"), chunk.get("at", "-"), *map(len, said)]
+    signed = " ".join([record["id"], record["part"], *map(str, numbers)]).encode() + b"\n" + b"".join(said)
+    return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()[:32]
+
+
+def fitting(keys, record):
+    """The name of the key that signed a record, or None."""
+    if "sig" not in record or "seq" not in record:
+        return None
+    fits = [name for name, (secret, _) in keys.items() if signature(secret, record) == record["sig"].lower()]
+    return fits[0] if fits else None
+
+
+def may_sign(key, service):
+    _, services = key
+    return services is None or not isinstance(service, str) or service in services
 
 
 # --- Assembling (capture-line.md, 7) -----------------------------------------------------------------------------------
@@ -388,16 +433,19 @@ def is_crc(value):
 
 
 class Reader:
-    """Takes records and bad reasons, gives stored exchanges."""
+    """Takes records and bad reasons, gives stored exchanges. `keys` are those of parse_keys, or None."""
 
-    def __init__(self, now):
-        self.now, self.open, self.stored, self.exchanges = now, {}, set(), []
+    def __init__(self, now, keys=None):
+        self.now, self.keys, self.signers, self.open, self.stored, self.exchanges = now, keys, {}, {}, set(), []
         self.counts = {"lines": 0, "records": 0, "repeated": 0, "conflicting": 0, "meta": 0, "bad": {}}
 
     def found(self, record):
         self.counts["records"] += 1
         if isinstance(record, str):
-            self.counts["bad"][record] = self.counts["bad"].get(record, 0) + 1
+            self.bad(record)
+            return
+        if self.keys is not None and not self.is_signed(record):
+            self.bad("bad_sig")
             return
         if record["part"] == "meta":
             self.counts["meta"] += 1
@@ -413,9 +461,30 @@ class Reader:
         if not request.faults() and (one_way or not response.faults()):
             self.close(record["id"], None)
 
+    def bad(self, reason, count=1):
+        self.counts["bad"][reason] = self.counts["bad"].get(reason, 0) + count
+
+    def is_signed(self, record):
+        """Whether a record is signed as L-8.6 says."""
+        signer = fitting(self.keys, record)
+        if signer is None:
+            return False
+        if record["part"] != "meta":
+            return record["id"] in self.stored or self.signers.setdefault(record["id"], signer) == signer
+        try:
+            head = plain(parse(record.get("headf", "").encode(), 0)[0])
+        except (NotWhole, TooDeep):
+            head = {}
+        return may_sign(self.keys[signer], head.get("service"))
+
     def close(self, capture, why):
-        self.exchanges.append(stored_exchange(capture, *self.open.pop(capture), why, self.now))
+        request, response = self.open.pop(capture)
         self.stored.add(capture)
+        service = (request.joined("head") or {}).get("service")
+        if self.keys is not None and not may_sign(self.keys[self.signers[capture]], service):
+            self.bad("bad_sig", len(request.chunks) + len(response.chunks))
+            return
+        self.exchanges.append(stored_exchange(capture, request, response, why, self.now))
 
 
 # --- The stored form (stored-exchange.md) ------------------------------------------------------------------------------
@@ -561,9 +630,9 @@ def stored_exchange(capture, request, response, why, now):
     return {k: out[k] for k in keys[:at]} | parts | {k: out[k] for k in keys[at:]}
 
 
-def read(log, envelope="auto", now=None):
-    """What the whole of `log` (bytes) gives, read to its end."""
-    reader = Reader(now or datetime.now(timezone.utc))
+def read(log, envelope="auto", now=None, keys=None):
+    """What the whole of `log` (bytes) gives, read to its end, with the keys of a key file's text or without."""
+    reader = Reader(now or datetime.now(timezone.utc), None if keys is None else parse_keys(keys))
     lines = logical_lines(log, envelope)
     reader.counts["lines"] = next(lines)
     for line in lines:

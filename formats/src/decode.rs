@@ -2,12 +2,16 @@
 //!
 //! One pass, for lines as emitters write them and for any other spelling alike: keys in any order, white space, escapes, unknown
 //! keys. What emitters write takes the short way in each step (no escapes in keys, digits only, strings without escapes).
+//!
+//! On a line with `sig` the keys `head` and `tail` are unknown ones (L-8.2), and what would be wrong with them is no fault. As `sig` mostly
+//! stands last, such faults are kept until the line's end.
 
 use base64::Engine;
 
 use crate::id::CaptureId;
 use crate::json::{JsonError, Member, Members, StringSpan, integer, skip_string, skip_value, unescape};
-use crate::record::{BadReason, Chunk, MAX_SEQ, Part, Record, Section};
+use crate::record::{BadReason, Chunk, MAX_SEQ, Meta, Part, Record, Section};
+use crate::sign::SIGNATURE_BYTES;
 
 /// Decodes the record whose object starts at `at`; gives it with the offset behind the object.
 ///
@@ -92,20 +96,22 @@ struct Fields {
     id: Option<StringSpan>,
     part: Option<StringSpan>,
     seq: Option<u32>,
-    head: Option<Span>,
-    tail: Option<Span>,
+    head: Sides,
+    tail: Sides,
     at: Option<u64>,
     piece: Option<StringSpan>,
     crc: Option<StringSpan>,
     of: Option<u32>,
     sig: Option<StringSpan>,
+    /// What is wrong with `head` or `tail`, unless the line is signed.
+    unsigned_fault: Option<BadReason>,
 }
 
-/// Where a head or a tail stands.
-#[derive(Clone, Copy)]
-enum Span {
-    Whole(usize, usize),
-    Fragment(StringSpan),
+/// Where a head or a tail stands: `head` from its first byte to behind its last, and `headf`.
+#[derive(Default)]
+struct Sides {
+    whole: Option<(usize, usize)>,
+    fragment: Option<StringSpan>,
 }
 
 impl Fields {
@@ -122,6 +128,10 @@ impl Fields {
             return Ok(Ok(skip_value(text, member.value, 1)?));
         };
         if self.seen & key as u16 != 0 {
+            if matches!(key, Key::Head | Key::Tail) {
+                self.unsigned_fault.get_or_insert(BadReason::DuplicateKey);
+                return Ok(Ok(skip_value(text, member.value, 1)?));
+            }
             return Ok(Err(BadReason::DuplicateKey));
         }
         self.seen |= key as u16;
@@ -134,22 +144,18 @@ impl Fields {
             Key::Crc => self.string(text, member, BadReason::BadCrc, |fields, span| fields.crc = Some(span)),
             Key::Sig => self.string(text, member, BadReason::BadType, |fields, span| fields.sig = Some(span)),
             Key::Headf => {
-                self.string(text, member, BadReason::BadType, |fields, span| fields.head = Some(Span::Fragment(span)))
+                self.string(text, member, BadReason::BadType, |fields, span| fields.head.fragment = Some(span))
             }
             Key::Tailf => {
-                self.string(text, member, BadReason::BadType, |fields, span| fields.tail = Some(Span::Fragment(span)))
+                self.string(text, member, BadReason::BadType, |fields, span| fields.tail.fragment = Some(span))
             }
             Key::Head | Key::Tail => {
-                if text.get(member.value) != Some(&b'{') {
-                    return Ok(Err(BadReason::BadType));
-                }
                 let end = skip_value(text, member.value, 1)?;
-                let span = Some(Span::Whole(member.value, end));
-                if matches!(key, Key::Head) {
-                    self.head = span
-                } else {
-                    self.tail = span
+                if text.get(member.value) != Some(&b'{') {
+                    self.unsigned_fault.get_or_insert(BadReason::BadType);
                 }
+                let side = if matches!(key, Key::Head) { &mut self.head } else { &mut self.tail };
+                side.whole = Some((member.value, end));
                 Ok(end)
             }
             Key::Seq => self.number(text, member, BadReason::BadSeq, |fields, value| {
@@ -198,7 +204,11 @@ impl Fields {
         if both(Key::Text, Key::B64) {
             return Err(BadReason::TextAndB64);
         }
-        if both(Key::Head, Key::Headf) || both(Key::Tail, Key::Tailf) {
+        let is_signed = self.sig.is_some();
+        if !is_signed && let Some(fault) = self.unsigned_fault {
+            return Err(fault);
+        }
+        if !is_signed && (both(Key::Head, Key::Headf) || both(Key::Tail, Key::Tailf)) {
             return Err(BadReason::DuplicateKey);
         }
         let id = said(text, self.id.ok_or(BadReason::BadId)?).map_err(|_| BadReason::BadId)?;
@@ -208,10 +218,14 @@ impl Fields {
             b"req" => Part::Request,
             b"res" => Part::Response,
             b"meta" => {
-                return match self.head {
-                    Some(span) => Ok(Record::Meta(section(text, span)?.text().into())),
-                    None => Ok(Record::Meta("{}".into())),
-                };
+                let head = section(text, &self.head, is_signed)?;
+                return Ok(Record::Meta(Meta {
+                    id,
+                    seq: self.seq,
+                    of: self.of,
+                    head,
+                    sig: signature(text, self.sig)?,
+                }));
             }
             _ => return Err(BadReason::BadPart),
         };
@@ -224,20 +238,17 @@ impl Fields {
                 return Err(BadReason::BadCrc);
             }
         }
-        let sig = match self.sig {
-            Some(span) => Some(hex_bytes::<16>(&said(text, span)?).ok_or(BadReason::BadType)?),
-            None => None,
-        };
         Ok(Record::Chunk(Chunk {
             id,
             part,
             seq,
-            head: self.head.map(|span| section(text, span)).transpose()?,
+            head: section(text, &self.head, is_signed)?,
             at: self.at,
-            piece,
+            // A signature does not tell an empty piece from none.
+            piece: piece.filter(|piece| !is_signed || !piece.is_empty()),
             of: self.of,
-            tail: self.tail.map(|span| section(text, span)).transpose()?,
-            sig,
+            tail: section(text, &self.tail, is_signed)?,
+            sig: signature(text, self.sig)?,
         }))
     }
 }
@@ -261,12 +272,21 @@ fn piece(text: &[u8], span: StringSpan, is_b64: bool) -> Result<Box<[u8]>, BadRe
     Ok(said.into_owned().into())
 }
 
-fn section(text: &[u8], span: Span) -> Result<Section, BadReason> {
+/// A head or a tail. Of a signed line only a fragment counts, and an empty one is none, as a signature does not tell the two apart.
+fn section(text: &[u8], sides: &Sides, is_signed: bool) -> Result<Option<Section>, BadReason> {
     let owned = |bytes: Vec<u8>| String::from_utf8(bytes).map(String::into_boxed_str).map_err(|_| BadReason::NotUtf8);
-    Ok(match span {
-        Span::Whole(start, end) => Section::Whole(owned(text[start..end].to_vec())?),
-        Span::Fragment(span) => Section::Fragment(owned(said(text, span)?.into_owned())?),
+    Ok(match (sides.whole, sides.fragment) {
+        (Some((start, end)), _) if !is_signed => Some(Section::Whole(owned(text[start..end].to_vec())?)),
+        (_, Some(span)) if !is_signed || span.start < span.end => {
+            Some(Section::Fragment(owned(said(text, span)?.into_owned())?))
+        }
+        _ => None,
     })
+}
+
+fn signature(text: &[u8], sig: Option<StringSpan>) -> Result<Option<[u8; SIGNATURE_BYTES]>, BadReason> {
+    let Some(span) = sig else { return Ok(None) };
+    hex_bytes(&said(text, span)?).map(Some).ok_or(BadReason::BadType)
 }
 
 /// `N` bytes from twice as many hex digits.
@@ -315,6 +335,45 @@ mod tests {
             "{ \"b64\" :\t\"A\\u0041E=\",\"zzz\":[{}],\"headf\":\"{\\u0022a\\\":\", \"seq\":0.0,\"p\\u0061rt\":\"r\\u0065q\" ,\"cap1\":\"x\" }",
         );
         assert_eq!(odd.unwrap(), plain);
+    }
+
+    #[test]
+    fn of_a_signed_line_no_whole_head_or_tail_is_taken_and_none_is_a_fault() {
+        const SIG: &str = r#""sig":"00112233445566778899AABBCCDDEEFF""#;
+        let signed = |more: &str| {
+            chunk(&format!(r#"{{"cap1":"x","part":"req","seq":0,"headf":"{{}}",{more}{SIG},"of":1}}"#)).unwrap()
+        };
+        let plain = signed("");
+        assert_eq!(plain.sig.map(|sig| sig[15]), Some(0xff));
+        for more in [
+            r#""head":{"service":"x"},"#,
+            r#""head":7,"head":[],"#,
+            r#""tail":{},"tail":"","#,
+            r#""tailf":"","text":"","crc":"00000000","#,
+        ] {
+            assert_eq!(signed(more), plain, "{more}");
+        }
+        let whole = format!(r#"{{"head":{{}},"cap1":"x","part":"res","seq":0,{SIG}}}"#);
+        assert_eq!(chunk(&whole).unwrap().head, None);
+        assert_eq!(chunk(&whole.replace("AABB", "AAB")), Err(BadReason::BadType));
+        assert_eq!(chunk(&whole.replace(r#""sig":"#, r#""gis":"#)).map(|chunk| chunk.head.is_some()), Ok(true));
+    }
+
+    #[test]
+    fn counters_are_read_with_what_their_signature_needs() {
+        let meta = |text: &str| match decode(text.as_bytes(), 0) {
+            Ok((Record::Meta(meta), _)) => meta,
+            other => panic!("{other:?}"),
+        };
+        let whole = meta(r#"{"cap1":"m","part":"meta","head":{"n":1}}"#);
+        assert_eq!((whole.text(), whole.seq, whole.sig), (r#"{"n":1}"#, None, None));
+        let signed = meta(
+            r#"{"cap1":"m","part":"meta","seq":0,"head":{"n":2},"headf":"{\"n\":1}","of":1,"sig":"00112233445566778899aabbccddeeff"}"#,
+        );
+        assert_eq!(
+            (signed.text(), signed.seq, signed.of, signed.sig.is_some()),
+            (r#"{"n":1}"#, Some(0), Some(1), true)
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Capture lines, envelopes and stored exchanges: everything that is written and read, and nothing that does I/O.
 //!
 //! No file, clock, environment or socket is touched here; the specification is `formats/spec/`. With the feature `read` (on by
-//! default) comes what a reader needs; emitters leave it out and keep [`write`] and [`redact`].
+//! default) comes what a reader needs; emitters leave it out and keep [`write`], [`sign`] and [`redact`].
 
 #[cfg(feature = "read")]
 mod decode;
@@ -21,6 +21,7 @@ mod record;
 pub mod redact;
 #[cfg(feature = "read")]
 mod scan;
+pub mod sign;
 #[cfg(feature = "read")]
 pub mod timestamp;
 pub mod write;
@@ -29,6 +30,6 @@ pub mod write;
 pub use crate::{
     envelope::{Envelope, EnvelopeReader},
     id::{CaptureId, MAX_ID_BYTES},
-    record::{BadReason, Chunk, MAX_SEQ, Part, Record, RecordSink, Section},
+    record::{BadReason, Chunk, MAX_SEQ, Meta, Part, Record, RecordSink, Section},
     scan::{MAX_NESTING, scan_line},
 };

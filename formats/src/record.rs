@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::id::CaptureId;
+use crate::sign::SIGNATURE_BYTES;
 
 /// The two halves of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,8 +72,8 @@ pub struct Chunk {
     pub of: Option<u32>,
     /// What is known when the part ends.
     pub tail: Option<Section>,
-    /// The line's signature.
-    pub sig: Option<[u8; 16]>,
+    /// The line's signature: then head and tail are fragments, and neither they nor the piece are empty.
+    pub sig: Option<[u8; SIGNATURE_BYTES]>,
 }
 
 impl Chunk {
@@ -163,8 +164,30 @@ pub const MAX_SEQ: u32 = (1 << 31) - 1;
 pub enum Record {
     /// A chunk of a capture.
     Chunk(Chunk),
-    /// A process's counters: the text of the `meta` record's head.
-    Meta(Box<str>),
+    /// A process's counters.
+    Meta(Meta),
+}
+
+/// A process's counters: what one `meta` line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// The record's own id; it names no capture.
+    pub id: CaptureId,
+    /// The line's number, where it has one; at most [`MAX_SEQ`].
+    pub seq: Option<u32>,
+    /// How many lines the counters have: a claim.
+    pub of: Option<u32>,
+    /// The counters.
+    pub head: Option<Section>,
+    /// The line's signature: then the head is a fragment.
+    pub sig: Option<[u8; SIGNATURE_BYTES]>,
+}
+
+impl Meta {
+    /// The head's JSON text, whole or a fragment.
+    pub fn text(&self) -> &str {
+        self.head.as_ref().map_or("{}", Section::text)
+    }
 }
 
 /// Why a record is bad. The names are part of the specification: the ledger and the metrics count by them.
@@ -196,11 +219,13 @@ pub enum BadReason {
     TooDeep,
     /// The record is not UTF-8.
     NotUtf8,
+    /// Keys are set and the record is not signed as they want it. Decoding knows no keys: who checks signatures counts this.
+    BadSig,
 }
 
 impl BadReason {
     /// Every reason.
-    pub const ALL: [BadReason; 13] = [
+    pub const ALL: [BadReason; 14] = [
         BadReason::Torn,
         BadReason::UnknownVersion,
         BadReason::BadId,
@@ -214,6 +239,7 @@ impl BadReason {
         BadReason::BadCrc,
         BadReason::TooDeep,
         BadReason::NotUtf8,
+        BadReason::BadSig,
     ];
 
     /// The name under which the reason is counted.
@@ -232,6 +258,7 @@ impl BadReason {
             BadReason::BadCrc => "bad_crc",
             BadReason::TooDeep => "too_deep",
             BadReason::NotUtf8 => "not_utf8",
+            BadReason::BadSig => "bad_sig",
         }
     }
 }
@@ -258,9 +285,10 @@ mod tests {
 
     #[test]
     fn a_kept_chunk_reads_back_the_same() {
-        for (head, tail, piece) in [
-            (Section::Whole(r#"{"a":[1]}"#.into()), Section::Fragment("\"é\n".into()), &b"text \"\x01"[..]),
-            (Section::Fragment("{\"".into()), Section::Whole("{}".into()), &[0xff, 0, 1]),
+        for (head, tail, piece, sig) in [
+            (Section::Whole(r#"{"a":[1]}"#.into()), Section::Fragment("\"é\n".into()), &b"text \"\x01"[..], None),
+            (Section::Fragment("{\"".into()), Section::Whole("{}".into()), &[0xff, 0, 1], None),
+            (Section::Fragment("{\"".into()), Section::Fragment("}".into()), b"\0", Some([0xab; SIGNATURE_BYTES])),
         ] {
             let chunk = Chunk {
                 id: CaptureId::parse(b"a:b").unwrap(),
@@ -271,7 +299,7 @@ mod tests {
                 piece: Some(piece.into()),
                 of: Some(9),
                 tail: Some(tail),
-                sig: Some([0xab; 16]),
+                sig,
             };
             assert_eq!(Chunk::from_line(&chunk.to_line()), Some(chunk));
         }

@@ -29,6 +29,9 @@
 //! 11. **The tail's first keys** are `len` and `crc`, of the body as captured. Every part has a tail, and thus both.
 //! 12. **Strings**: only `"`, `\` and what is below U+0020 are escaped: `\"`, `\\`, `\b`, `\t`, `\n`, `\f`, `\r`, else `\u00xx` in lowercase hex.
 //! 13. **`meta`** records are cut by rules 1 and 2; `,"of":N` follows the head where it fits, else on a line of its own. They have no tail.
+//! 14. **With a key** every line ends with `,"sig":"SIGNATURE"` before its `}`: 41 bytes that all the rules above count with the closing `}`
+//!     and newline. Head and tail are always fragments: rule 2 goes straight to `headf`, and in rule 9 `,"tailf":"TAIL"`, escaped, stands for
+//!     `,"tail":TAIL`.
 //!
 //! A line is given out once it is sure not to be the part's last, and no sooner; so where lines end depends on the body alone.
 

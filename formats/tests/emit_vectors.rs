@@ -6,6 +6,7 @@ use std::{borrow::Cow, collections::BTreeMap, fs, path::PathBuf};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
+use reassemble_formats::sign::SigningKey;
 use reassemble_formats::write::{
     Direction, LineLimit, MetaHead, PartTag, PartWriter, RequestHead, ResponseHead, Status, Tail, Why, header_text,
     write_meta,
@@ -19,6 +20,8 @@ struct Vector {
     #[serde(rename = "what")]
     _what: String,
     limit: usize,
+    /// The secret that lines are signed with.
+    key: Option<String>,
     id: String,
     part: String,
     head: Value,
@@ -110,16 +113,17 @@ impl Vector {
 
     fn lines(&self, arrivals: &[&[u8]]) -> Vec<u8> {
         let limit = LineLimit::new(self.limit).unwrap();
+        let key = self.key.as_deref().map(|secret| SigningKey::new(secret).unwrap());
         let mut out = Vec::new();
         let part = match self.part.as_str() {
             "req" => PartTag::Req,
             "res" => PartTag::Res,
             _ => {
-                write_meta(&self.id, self.head_json(), limit, &mut out).unwrap();
+                write_meta(&self.id, self.head_json(), limit, key.as_ref(), &mut out).unwrap();
                 return out;
             }
         };
-        let mut writer = PartWriter::new(&self.id, part, self.head_json(), limit).unwrap();
+        let mut writer = PartWriter::new(&self.id, part, self.head_json(), limit).unwrap().signed(key.as_ref());
         for arrival in arrivals {
             writer.body(arrival, &mut out);
         }
@@ -188,7 +192,7 @@ fn every_vector_gives_its_lines_however_the_body_arrives() {
         }
         run += 1;
     }
-    assert!(run >= 60, "only {run} vectors were found");
+    assert!(run >= 70, "only {run} vectors were found");
 }
 
 /// Bodies as they come: words, escapes, characters of several bytes, bytes that are no text.

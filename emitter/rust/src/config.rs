@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use reassemble_formats::{redact::Redactor, write::LineLimit};
+use reassemble_formats::{
+    redact::Redactor,
+    sign::{SecretError, SigningKey},
+    write::LineLimit,
+};
 use thiserror::Error;
 
 use crate::{
@@ -56,6 +60,27 @@ pub enum BuildError {
         /// The rate as given.
         rate: f64,
     },
+    /// What is named as the secret that lines are signed with is none. The secret is not told.
+    #[error("{from} holds no secret to sign with")]
+    SigningKey {
+        /// The variable, or the file's path.
+        from: String,
+        /// What is wrong with it.
+        #[source]
+        source: SecretError,
+    },
+    /// The file of the secret can't be read.
+    #[error("the secret to sign with can't be read from {path}")]
+    SigningKeyFile {
+        /// The file's path.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The secret is set twice.
+    #[error("{0} and {1} are both set; set one of them")]
+    TwoSigningKeys(&'static str, &'static str),
     /// The system has no randomness to give.
     #[error("the system's random source gives nothing")]
     Random,
@@ -122,6 +147,7 @@ pub struct Builder {
     body_types: Filter,
     redactor: Redactor,
     meta_every: Duration,
+    signing: Option<SigningKey>,
 }
 
 impl Builder {
@@ -138,6 +164,7 @@ impl Builder {
             body_types: Filter::default(),
             redactor: Redactor::default(),
             meta_every: META_EVERY,
+            signing: None,
         }
     }
 
@@ -232,10 +259,25 @@ impl Builder {
         self
     }
 
+    /// Signs every line with this key; unsigned unless set. A reader that has the same secret in its key file then takes no others.
+    ///
+    /// ```
+    /// # fn build(secret: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// use reassemble_emitter::{Emitter, SigningKey};
+    ///
+    /// let emitter = Emitter::builder().signing_key(SigningKey::new(secret)?).build()?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn signing_key(mut self, key: SigningKey) -> Builder {
+        self.signing = Some(key);
+        self
+    }
+
     /// Takes what the environment sets: see the table in the crate's README.
     ///
     /// # Errors
-    /// [`BuildError::Environment`] where a variable's value is none that it can have.
+    /// [`BuildError::Environment`] where a variable's value is none that it can have, and the errors about signing keys.
     pub fn env(self) -> Result<Builder, BuildError> {
         environment::apply(self, |name| std::env::var(name).ok())
     }
@@ -275,6 +317,7 @@ impl Builder {
             body_types: self.body_types,
             redactor: self.redactor,
             meta_every: self.meta_every,
+            signing: self.signing,
         };
         Emitter::start(settings, self.queue_limit, sink)
     }

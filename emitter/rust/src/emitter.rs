@@ -12,6 +12,7 @@ use std::{
 
 use reassemble_formats::{
     redact::Redactor,
+    sign::SigningKey,
     write::{LineLimit, Why},
 };
 
@@ -46,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) body_types: Filter,
     pub(crate) redactor: Redactor,
     pub(crate) meta_every: Duration,
+    pub(crate) signing: Option<SigningKey>,
 }
 
 /// What happened to this process's captures since the emitter was built.

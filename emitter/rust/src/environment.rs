@@ -1,6 +1,17 @@
 //! What the environment sets, and what it tells of the process. The README's table is this module's contract.
 
+use std::{
+    fs::File,
+    io::{self, Read},
+};
+
+use reassemble_formats::sign::{MAX_SECRET_BYTES, SigningKey};
+
 use crate::config::{BuildError, Builder, Output, SampleBy};
+
+/// The variable that holds the secret to sign with, and the one that names a file of it.
+const SECRET: &str = "CAPTURE_SIGNING_KEY";
+const SECRET_FILE: &str = "CAPTURE_SIGNING_KEY_FILE";
 
 /// Applies each variable that is set and not empty.
 pub(crate) fn apply(builder: Builder, get: impl Fn(&str) -> Option<String>) -> Result<Builder, BuildError> {
@@ -39,6 +50,16 @@ pub(crate) fn apply(builder: Builder, get: impl Fn(&str) -> Option<String>) -> R
             _ => return Err(refused("CAPTURE_SAMPLE_BY", value, "`trace` or `id`")),
         });
     }
+    b = match (get(SECRET), get(SECRET_FILE)) {
+        (Some(_), Some(_)) => return Err(BuildError::TwoSigningKeys(SECRET, SECRET_FILE)),
+        (Some(secret), None) => b.signing_key(signing_key(SECRET, &secret)?),
+        (None, Some(path)) => {
+            let secret =
+                read_secret(&path).map_err(|source| BuildError::SigningKeyFile { path: path.clone(), source })?;
+            b.signing_key(signing_key(&path, &secret)?)
+        }
+        (None, None) => b,
+    };
     type Add = fn(Builder, &str) -> Builder;
     let lists: [(&str, Add); 8] = [
         ("CAPTURE_ONLY_PATHS", |b, item| b.only_path(item)),
@@ -56,6 +77,18 @@ pub(crate) fn apply(builder: Builder, get: impl Fn(&str) -> Option<String>) -> R
         }
     }
     Ok(b)
+}
+
+/// The key of a secret; white space around it, such as a file's last newline, is not part of it.
+fn signing_key(from: &str, secret: &str) -> Result<SigningKey, BuildError> {
+    SigningKey::new(secret.trim()).map_err(|source| BuildError::SigningKey { from: from.to_owned(), source })
+}
+
+/// A file's text, as far as a secret may reach and a little more: whatever file is named, it costs no memory.
+fn read_secret(path: &str) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(2 * MAX_SECRET_BYTES as u64).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// A number of bytes, plain or in `KiB`, `MiB` or `GiB`.
@@ -143,6 +176,36 @@ mod tests {
         assert!(applied(&[("CAPTURE_SAMPLE_RATE", "2")]).is_err());
         assert!(applied(&[("CAPTURE_SAMPLE_BY", "path")]).is_err());
         assert!(applied(&[("CAPTURE_SAMPLE_BY", "")]).is_ok());
+    }
+
+    #[test]
+    fn a_signing_key_comes_from_a_variable_or_a_file_and_is_never_shown() {
+        const TEXT: &str = "8d0f3c2e9a7b465180d2b6f4c1e3a597";
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (good, short) = (file("good", format!("{TEXT}\n").as_bytes()), file("short", b"hunter2\n"));
+        let (long, binary) = (file("long", &[b'x'; 1 << 20]), file("binary", b"\xff"));
+        for variables in [(SECRET, TEXT), (SECRET_FILE, good.as_str())] {
+            let shown = applied(&[variables]).unwrap();
+            assert!(shown.contains("signing: Some(SigningKey(..))") && !shown.contains(TEXT), "{shown}");
+        }
+        for (variables, said) in [
+            (vec![(SECRET, "hunter2")], "CAPTURE_SIGNING_KEY holds no secret to sign with".to_owned()),
+            (vec![(SECRET_FILE, &*short)], format!("{short} holds no secret to sign with")),
+            (vec![(SECRET_FILE, &*long)], format!("{long} holds no secret to sign with")),
+            (vec![(SECRET_FILE, &*binary)], format!("the secret to sign with can't be read from {binary}")),
+            (vec![(SECRET_FILE, "/no/such")], "the secret to sign with can't be read from /no/such".to_owned()),
+            (
+                vec![(SECRET, TEXT), (SECRET_FILE, &*good)],
+                "CAPTURE_SIGNING_KEY and CAPTURE_SIGNING_KEY_FILE are both set; set one of them".to_owned(),
+            ),
+        ] {
+            assert_eq!(applied(&variables).unwrap_err(), said);
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@
 //!   with an error that says so, for which room was kept. An output that is closed, full or blocked costs captures, never requests.
 //! - **Bodies are captured as they stream by**, never collected: frames, errors, trailers, size hints and back-pressure pass unchanged.
 //! - **Secrets stay in**: listed headers, listed query parameters and userinfo are redacted before a line is made.
+//! - **Lines can be signed** ([`Builder::signing_key`]), so that nobody who can make the app log a string can make a capture.
 //! - **Each line is one write**, of at most 4,096 bytes unless set otherwise, so that processes can share a pipe.
 //!
 //! A process that forks without executing a new program must build a new [`Emitter`] in the child: the parent's captures nothing there.
@@ -56,7 +57,10 @@ pub use crate::{
     identity::{CaptureId, TraceParent},
     message::CaptureStatus,
 };
-pub use reassemble_formats::redact::Redactor;
+pub use reassemble_formats::{
+    redact::Redactor,
+    sign::{SecretError, SigningKey},
+};
 
 #[cfg(all(doctest, feature = "axum", feature = "reqwest"))]
 #[doc = include_str!("../README.md")]

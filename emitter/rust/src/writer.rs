@@ -223,7 +223,9 @@ impl Writer {
 
     fn part(&self, id: CaptureId, tag: PartTag, head: String) -> Option<PartWriter> {
         // A UUID is always an id, so a part is always made.
-        PartWriter::new(&id.to_string(), tag, head, self.shared.settings.line_limit).ok()
+        let settings = &self.shared.settings;
+        let part = PartWriter::new(&id.to_string(), tag, head, settings.line_limit).ok()?;
+        Some(part.signed(settings.signing.as_ref()))
     }
 
     fn write_lines(&mut self, n: u64) {
@@ -277,7 +279,8 @@ impl Writer {
             dropped: counts.dropped,
             sampled_out: counts.sampled_out,
         };
-        if write_meta(&id.to_string(), head.to_json(), settings.line_limit, &mut self.lines).is_ok() {
+        let (id, head, key) = (id.to_string(), head.to_json(), settings.signing.as_ref());
+        if write_meta(&id, head, settings.line_limit, key, &mut self.lines).is_ok() {
             self.write_lines(0);
         }
     }

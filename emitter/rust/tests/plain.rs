@@ -15,7 +15,7 @@ use std::{
 };
 
 use captured::{Captured, Kept};
-use reassemble_emitter::{Emitter, Output, SampleBy, TraceParent};
+use reassemble_emitter::{Emitter, Output, SampleBy, SigningKey, TraceParent};
 use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -70,6 +70,25 @@ fn a_query_is_captured_with_all_that_was_said() {
     assert_eq!(res.head["status"], "00000");
     assert!(res.head["us"].as_u64() <= res.tail["us"].as_u64());
     assert_eq!((&req.tail["error"], &res.tail["truncated"]), (&json!(null), &json!(null)));
+}
+
+#[test]
+fn every_line_is_signed_with_a_key() {
+    let kept = Kept::default();
+    let key = SigningKey::new("8d0f3c2e9a7b465180d2b6f4c1e3a597").unwrap();
+    let emitter = Emitter::builder().output(kept.output()).signing_key(key).build().unwrap();
+    let mut query = emitter.begin("postgres", "query", "postgres://db/shop").start();
+    query.request_body("select 1");
+    query.respond("00000");
+    query.response_body(vec![b'x'; 10_000]);
+    query.finish();
+    assert!(emitter.shutdown(PATIENCE));
+
+    // Bodies, heads and tails come back from fragments; that signatures fit is the vectors' part.
+    let captured = kept.read();
+    assert_eq!(captured.by_url("/shop").res().body.len(), 10_000);
+    assert_eq!((captured.unsigned_lines, captured.metas.len()), (0, 1));
+    assert!(captured.longest_line <= 4096);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 """What the vectors are built from: capture lines, stored exchanges and one list of vectors."""
 
 import base64
+import hashlib
+import hmac
 import json
 import sys
 import zlib
@@ -24,6 +26,7 @@ class Vector:
     log: bytes
     exchanges: list
     counts: dict
+    keys: str | None = None
 
 
 VECTORS: list[Vector] = []
@@ -50,6 +53,21 @@ def record(capture, part, seq, piece=None, *, binary=False, crc_of=None, **keys)
     keys = {key: value for key, value in keys.items() if value is not ...}
     rest = {key: keys[key] for key in order if key in keys} | {key: keys[key] for key in keys if key not in order}
     return {"cap1": capture, "part": part, "seq": seq} | rest
+
+
+def signed(secret, capture, part, seq, piece=None, *, head=None, tail=None, **keys):
+    """One signed record: `head` and `tail` are objects, given as fragments of their whole text."""
+    keys |= ({"headf": js(head)} if head is not None else {}) | ({"tailf": js(tail)} if tail is not None else {})
+    return js(sign(secret, record(capture, part, seq, piece, **keys)))
+
+
+def sign(secret, made):
+    """A record with its signature in place of any other, over what L-8.1 says."""
+    piece = base64.b64decode(made["b64"]) if "b64" in made else made.get("text", "").encode()
+    said = made.get("headf", "").encode(), piece, made.get("tailf", "").encode()
+    numbers = [made["seq"], made.get("of", "-"), made.get("at", "-"), *map(len, said)]
+    text = " ".join(map(str, [made["cap1"], made["part"], *numbers])).encode() + b"\n" + b"".join(said)
+    return made | {"sig": hmac.new(secret.encode(), text, hashlib.sha256).hexdigest()[:32]}
 
 
 def line(*args, **keys):
@@ -106,10 +124,10 @@ def counts(lines, records, bad=None, **others):
     return {"lines": lines, "records": records, "repeated": 0, "conflicting": 0, "meta": 0} | others | {"bad": bad or {}}
 
 
-def vector(name, about, log, exchanges, records, bad=None, lines=None, **others):
-    """Adds a vector. `log` is its bytes, or a list of lines (str or bytes)."""
+def vector(name, about, log, exchanges, records, bad=None, lines=None, keys=None, **others):
+    """Adds a vector. `log` is its bytes, or a list of lines (str or bytes); `keys` is a key file's text."""
     if isinstance(log, list):
         parts = [each if isinstance(each, bytes) else each.encode() for each in log]
         lines = len(parts) if lines is None else lines
         log = b"".join(part + b"\n" for part in parts)
-    VECTORS.append(Vector(name, about, log, exchanges, counts(lines, records, bad, **others)))
+    VECTORS.append(Vector(name, about, log, exchanges, counts(lines, records, bad, **others), keys))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the vectors of read/ and envelope/, after the reference reader has agreed with every expectation.
+"""Writes the vectors of read/, envelope/ and signed/, after the reference reader has agreed with every expectation.
 
     python3 generate.py            writes them
     python3 generate.py --check    writes nothing; fails where a file is not what would be written
@@ -15,6 +15,7 @@ from pathlib import Path
 import envelopes
 import read_invalid
 import read_valid
+import signed
 from builder import VECTORS
 
 from reference_reader import read
@@ -33,12 +34,12 @@ def fits(got, want):
 
 
 def files():
-    for build in (read_valid.build, read_invalid.build, envelopes.build):
+    for build in (read_valid.build, read_invalid.build, envelopes.build, signed.build):
         build()
     for vector in VECTORS:
         want = {"exchanges": vector.exchanges, "counts": vector.counts}
         for envelope in ("auto",) if vector.name.startswith("envelope/") else ("auto", "json"):
-            got = read(vector.log, envelope, NOW)
+            got = read(vector.log, envelope, NOW, vector.keys)
             if not fits(got, want):
                 show = lambda value: json.dumps(value, ensure_ascii=False)  # noqa: E731
                 sys.exit(f"{vector.name} ({envelope}):\n got {show(got)}\nwant {show(want)}")
@@ -48,12 +49,14 @@ def files():
                 f' "counts": {json.dumps(vector.counts)}\n}}\n')
         yield f"{vector.name}.log", vector.log
         yield f"{vector.name}.json", text.encode()
+        if vector.keys is not None:
+            yield f"{vector.name}.keys", vector.keys.encode()
 
 
 def main():
     made = dict(files())
-    there = {str(path.relative_to(HERE)): path.read_bytes() for folder in ("read", "envelope")
-             for path in (HERE / folder).rglob("*") if path.suffix in (".log", ".json")}
+    there = {str(path.relative_to(HERE)): path.read_bytes() for folder in ("read", "envelope", "signed")
+             for path in (HERE / folder).rglob("*") if path.suffix in (".log", ".json", ".keys")}
     if "--check" in sys.argv[1:]:
         wrong = sorted(name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
         sys.exit("not as generated: " + ", ".join(wrong) if wrong else 0)
@@ -63,7 +66,7 @@ def main():
         path = HERE / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    print(f"{len(made) // 2} vectors")
+    print(f"{len(VECTORS)} vectors")
 
 
 if __name__ == "__main__":

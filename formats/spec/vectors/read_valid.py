@@ -65,6 +65,21 @@ def spelling():
     v("unsigned-reader", "A signed line is read as any other where no key is set.",
       [line(A, "req", 0, b"ping", headf=js(REQ), of=1, tailf=js(tail(b"ping")), sig="00112233445566778899aabbccddeeff"), res()],
       [exchange()], 2)
+    sig = {"sig": "00112233445566778899AABBCCDDEEFF"}
+    other = REQ | {"service": "other"}
+    ignored = [{"head": other, "tail": tail(b"other")}, {"head": "{}", "tail": None}, {"head": {}, "tail": {"crc": 7}}]
+    v("signed-line-ignores-head-and-tail", "On a line with `sig` neither `head` nor `tail` is taken or judged, beside fragments or alone.",
+      [each for at, more in enumerate(ignored) for each in (
+          js(record(f"c{at}", "req", 0, b"ping", headf=js(REQ), of=1, tailf=js(tail(b"ping"))) | more | sig), res(f"c{at}"))]
+      + [js(sig | record(A, "req", 0, b"ping", head=REQ, of=1, tail=tail(b"other"))), res()]
+      + [js(record(B, "req", 0, b"ping", headf=js(REQ), of=1) | sig).replace('"of"', '"head":{},"head":{},"tail":1,"tail":2,"of"'), res(B)],
+      [*(exchange(f"c{at}") for at in range(3)), exchange(A, "request_head_missing", service=..., ts=TS2, request={"body": body(b"ping")}), exchange(B)], 10)
+    v("signed-line-empty-is-absent", "Of a signed line an empty fragment or piece is as if it were not there, so that lines which only differ in that repeat each other.",
+      [js(record(A, "req", 0, b"ping", headf=js(REQ), of=1) | sig), js(record(A, "req", 0, b"ping", headf=js(REQ), of=1, tailf="") | sig),
+       js(record(A, "res", 0, headf=js(RES), of=1) | sig), js(record(A, "res", 0, b"", headf=js(RES), of=1, tailf="") | sig)],
+      [exchange(response=RESPONSE | {"body": body(b"")})], 4, repeated=2)
+    v("meta-signed", "A signed `meta` record has its counters in `headf`; its `head` is not looked at.",
+      [js(record(A, "meta", 0, headf=js({"ts": TS, "begun": 1}), head=7, of=1) | sig), req(), res()], [exchange()], 3, meta=1)
 
 
 def places():

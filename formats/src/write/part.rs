@@ -1,17 +1,22 @@
 //! The cut of one part into lines: the rules of [`crate::write`], one method a rule.
 //!
 //! Invariants: `line` is the start of the line that is open, never longer than the limit; `pending` is body that the open line will hold,
-//! at most one byte more than one line's window; a line goes to `out` only when something must follow it, or at the end.
+//! at most one byte more than one line's window; a line goes to `out` only when something must follow it, or at the end; `signing` holds
+//! what the open line says, in its order, and nothing of an earlier one.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
     LineLimit, PartTag, Tail, WriteError,
-    json::{crc_hex, escape_within, push_number},
+    json::{crc_hex, escape_json, escape_within, push_number},
 };
+use crate::layout::hex;
+use crate::sign::{SIGNATURE_BYTES, SignedLine, SigningKey};
 
 /// `}` and the newline.
 const CLOSE_BYTES: usize = 2;
+/// `,"sig":"` and `"`, and the hex digits between.
+const SIG_BYTES: usize = 9 + 2 * SIGNATURE_BYTES;
 /// `,"text":"` and `"`, and `,"crc":"00000000"`.
 const PIECE_BYTES: usize = 10 + 17;
 /// `,"headf":"` or `,"tailf":"`, and `"`.
@@ -42,12 +47,15 @@ const MIN_ROOM_BYTES: usize = 6;
 /// ```
 #[derive(Debug)]
 pub struct PartWriter {
-    /// `{"cap1":"ID","part":"PART","seq":`, the start of every line.
-    prefix: Vec<u8>,
+    id: Box<str>,
+    part: PartTag,
     /// The open line so far; empty until the head is written.
     line: Vec<u8>,
     seq: u64,
     limit: usize,
+    /// What ends every line: `}` and the newline, and the signature where there is one.
+    close_bytes: usize,
+    signing: Option<Signing>,
     head: Option<String>,
     /// Once true, the rest of the body is base64.
     base64: bool,
@@ -66,19 +74,31 @@ impl PartWriter {
         if id.is_empty() || id.len() > 64 || !id.bytes().all(good) {
             return Err(WriteError::Id { id: id.chars().take(64).collect() });
         }
-        let prefix =
-            [br#"{"cap1":""#, id.as_bytes(), br#"","part":""#, part.as_str().as_bytes(), br#"","seq":"#].concat();
         Ok(PartWriter {
-            prefix,
+            id: id.into(),
+            part,
             line: Vec::new(),
             seq: 0,
             limit: limit.bytes(),
+            close_bytes: CLOSE_BYTES,
+            signing: None,
             head: Some(head),
             base64: false,
             pending: Vec::new(),
             len: 0,
             crc: crc32fast::Hasher::new(),
         })
+    }
+
+    /// Signs every line of the part (rule 14), where a key is given. To be called before anything else.
+    #[must_use]
+    pub fn signed(mut self, key: Option<&SigningKey>) -> PartWriter {
+        if let Some(key) = key {
+            self.close_bytes = SIG_BYTES + CLOSE_BYTES;
+            self.signing =
+                Some(Signing { key: key.clone(), said: Vec::new(), headf_bytes: 0, piece_bytes: 0, of: None });
+        }
+        self
     }
 
     /// Takes the next bytes of the body, any number of them, and appends to `out` each line that they complete.
@@ -138,9 +158,9 @@ impl PartWriter {
         self.seq + 1
     }
 
-    /// How much memory the writer holds for body bytes that no line has taken yet.
+    /// How much memory the writer holds for body bytes that no line has taken yet, and for what the open line's signature is over.
     pub fn held_bytes(&self) -> usize {
-        self.pending.capacity()
+        self.pending.capacity() + self.signing.as_ref().map_or(0, |signing| signing.said.capacity())
     }
 
     /// How many bytes of the body have come so far.
@@ -152,17 +172,21 @@ impl PartWriter {
     fn begin(&mut self, out: &mut Vec<u8>) {
         let Some(head) = self.head.take() else { return };
         self.open_line();
-        if self.line.len() + br#","head":"#.len() + head.len() + CLOSE_BYTES <= self.limit {
+        if self.signing.is_none() && self.line.len() + br#","head":"#.len() + head.len() + CLOSE_BYTES <= self.limit {
             self.line.extend_from_slice(br#","head":"#);
             self.line.extend_from_slice(head.as_bytes());
             return;
         }
         let mut rest = head.as_str();
         loop {
-            let room = self.limit - self.line.len() - FRAGMENT_BYTES - CLOSE_BYTES;
+            let room = self.limit - self.line.len() - FRAGMENT_BYTES - self.close_bytes;
             self.line.extend_from_slice(br#","headf":""#);
             let used = escape_within(rest, room, &mut self.line);
             self.line.push(b'"');
+            if let Some(signing) = &mut self.signing {
+                signing.said.extend_from_slice(&rest.as_bytes()[..used]);
+                signing.headf_bytes = used;
+            }
             rest = &rest[used..];
             if rest.is_empty() {
                 return;
@@ -179,7 +203,7 @@ impl PartWriter {
     }
 
     fn room(&self) -> usize {
-        self.limit.saturating_sub(self.line.len() + PIECE_BYTES + CLOSE_BYTES)
+        self.limit.saturating_sub(self.line.len() + PIECE_BYTES + self.close_bytes)
     }
 
     /// Rules 5 to 7: writes a piece from the start of `window` onto the open line; returns how many bytes it took.
@@ -189,6 +213,10 @@ impl PartWriter {
         self.line.extend_from_slice(br#"","crc":""#);
         self.line.extend_from_slice(&crc_hex(crc));
         self.line.push(b'"');
+        if let Some(signing) = &mut self.signing {
+            signing.said.extend_from_slice(&window[..used]);
+            signing.piece_bytes = used;
+        }
         used
     }
 
@@ -250,14 +278,23 @@ impl PartWriter {
     fn put_end(&mut self, tail: Option<&str>, out: &mut Vec<u8>) -> bool {
         let before = self.line.len();
         self.put_of();
-        if let Some(tail) = tail {
-            self.line.extend_from_slice(br#","tail":"#);
-            self.line.extend_from_slice(tail.as_bytes());
+        match tail {
+            Some(tail) if self.signing.is_some() => {
+                self.line.extend_from_slice(br#","tailf":""#);
+                escape_json(tail, &mut self.line);
+                self.line.push(b'"');
+            }
+            Some(tail) => {
+                self.line.extend_from_slice(br#","tail":"#);
+                self.line.extend_from_slice(tail.as_bytes());
+            }
+            None => (),
         }
-        if self.line.len() + CLOSE_BYTES > self.limit {
+        if self.line.len() + self.close_bytes > self.limit {
             self.line.truncate(before);
             return false;
         }
+        self.sign_end(tail.unwrap_or_default(), true);
         self.close_line(out);
         true
     }
@@ -268,9 +305,10 @@ impl PartWriter {
         loop {
             let before = self.line.len();
             self.put_of();
-            let room = self.limit - self.line.len() - FRAGMENT_BYTES - CLOSE_BYTES;
+            let room = self.limit - self.line.len() - FRAGMENT_BYTES - self.close_bytes;
             let mut fragment = Vec::with_capacity(room);
             let used = escape_within(rest, room, &mut fragment);
+            self.sign_end(&rest[..used], used == rest.len());
             rest = &rest[used..];
             if !rest.is_empty() {
                 self.line.truncate(before);
@@ -291,14 +329,29 @@ impl PartWriter {
         push_number(self.seq + 1, &mut self.line);
     }
 
+    /// Notes for the signature what stands at the open line's end.
+    fn sign_end(&mut self, tailf: &str, is_last: bool) {
+        if let Some(signing) = &mut self.signing {
+            signing.said.extend_from_slice(tailf.as_bytes());
+            signing.of = is_last.then_some(self.seq + 1);
+        }
+    }
+
     fn open_line(&mut self) {
         self.line.clear();
-        self.line.extend_from_slice(&self.prefix);
+        let start = [r#"{"cap1":""#, &self.id, r#"","part":""#, self.part.as_str(), r#"","seq":"#];
+        start.into_iter().for_each(|text| self.line.extend_from_slice(text.as_bytes()));
         push_number(self.seq, &mut self.line);
     }
 
     /// The one place where a line is completed and given out.
     fn close_line(&mut self, out: &mut Vec<u8>) {
+        if let Some(signing) = &mut self.signing {
+            let signature = signing.sign(&self.id, self.part, self.seq);
+            self.line.extend_from_slice(br#","sig":""#);
+            self.line.extend_from_slice(hex(&signature).as_bytes());
+            self.line.push(b'"');
+        }
         self.line.extend_from_slice(b"}\n");
         debug_assert!(self.line.len() <= self.limit, "a line of {} bytes", self.line.len());
         out.extend_from_slice(&self.line);
@@ -311,17 +364,47 @@ impl PartWriter {
     }
 }
 
+/// What the signature of the open line is over, as far as it is known.
+#[derive(Debug)]
+struct Signing {
+    key: SigningKey,
+    /// The line's fragment of the head, its piece, and its fragment of the tail, one behind the other.
+    said: Vec<u8>,
+    headf_bytes: usize,
+    piece_bytes: usize,
+    of: Option<u64>,
+}
+
+impl Signing {
+    /// Signs the open line, and forgets it.
+    fn sign(&mut self, id: &str, part: PartTag, seq: u64) -> [u8; SIGNATURE_BYTES] {
+        let (headf, rest) = self.said.split_at(self.headf_bytes);
+        let (piece, tailf) = rest.split_at(self.piece_bytes);
+        let line = SignedLine { id: &id, part: part.as_str(), seq, of: self.of, at: None, headf, piece, tailf };
+        let signature = self.key.sign(&line);
+        self.said.clear();
+        (self.headf_bytes, self.piece_bytes, self.of) = (0, 0, None);
+        signature
+    }
+}
+
 /// How many bytes of a body fill `room` as base64.
 fn base64_piece_bytes(room: usize) -> usize {
     (room + 1) / 4 * 3
 }
 
-/// Writes a `meta` record (rule 13): `head` is [`super::MetaHead::to_json`]'s text.
+/// Writes a `meta` record (rule 13), signed where a key is given: `head` is [`super::MetaHead::to_json`]'s text.
 ///
 /// # Errors
 /// [`WriteError::Id`] where `id` is no capture id.
-pub fn write_meta(id: &str, head: String, limit: LineLimit, out: &mut Vec<u8>) -> Result<(), WriteError> {
-    let mut part = PartWriter::new(id, PartTag::Meta, head, limit)?;
+pub fn write_meta(
+    id: &str,
+    head: String,
+    limit: LineLimit,
+    key: Option<&SigningKey>,
+    out: &mut Vec<u8>,
+) -> Result<(), WriteError> {
+    let mut part = PartWriter::new(id, PartTag::Meta, head, limit)?.signed(key);
     part.begin(out);
     if !part.put_end(None, out) {
         part.end_line(out);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use reassemble_formats::Envelope;
+pub use reassemble_formats::sign::KeyRing;
 
 /// Where lines are read from.
 #[derive(Clone, Debug, Default)]
@@ -132,6 +133,15 @@ pub struct ProcessConfig {
     pub decode_limit_bytes: u64,
 }
 
+/// Which signatures are taken. Without it signed and unsigned lines are taken alike.
+#[derive(Clone, Debug)]
+pub struct SigningConfig {
+    /// The keys; a line that none of them signed is rejected.
+    pub keys: KeyRing,
+    /// Largest age of a capture when it is read; `None`: any.
+    pub max_age: Option<Duration>,
+}
+
 /// Everything a run needs.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -139,6 +149,8 @@ pub struct Config {
     pub input: InputConfig,
     /// How long a capture stays open after its last chunk.
     pub timeout: Duration,
+    /// Which signatures are taken; `None`: lines need none.
+    pub signing: Option<SigningConfig>,
     /// What happens to exchanges.
     pub process: ProcessConfig,
     /// Where and how they are stored.

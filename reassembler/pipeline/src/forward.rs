@@ -84,7 +84,7 @@ impl Fed {
 fn weight(record: &Record) -> usize {
     match record {
         Record::Chunk(chunk) => RECORD_OVERHEAD + chunk.piece.as_ref().map_or(0, |piece| piece.len()),
-        Record::Meta(text) => text.len(),
+        Record::Meta(meta) => meta.text().len(),
     }
 }
 

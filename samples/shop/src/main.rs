@@ -17,7 +17,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{journal::Journal, routes::Shop};
+use crate::{
+    journal::{Journal, Style},
+    routes::Shop,
+};
 
 /// How long open requests, and then the log, are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,6 +38,9 @@ struct Options {
     /// Where prices are asked for; the shop itself without it
     #[arg(long, env = "SHOP_SUPPLIER")]
     supplier: Option<String>,
+    /// How ordinary log lines show what clients sent
+    #[arg(long, env = "SHOP_LOG_STYLE", value_enum, default_value_t)]
+    log_style: Style,
     /// No ordinary log lines
     #[arg(long, env = "SHOP_QUIET")]
     quiet: bool,
@@ -45,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let listener = TcpListener::bind(options.listen).await.with_context(|| format!("listen on {}", options.listen))?;
     let url = format!("http://{}", listener.local_addr()?);
-    let journal = Journal::open(options.log.as_deref()).context("open the log")?;
+    let journal = Journal::open(options.log.as_deref(), options.log_style).context("open the log")?;
     let output = options.log.map_or(Output::Stdout, Output::Path);
     // Whole bodies of the end-to-end tests' sizes, many at once; an ordinary service leaves both as they are.
     let emitter = Emitter::builder()
@@ -60,8 +66,9 @@ async fn main() -> anyhow::Result<()> {
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
         .with(CaptureMiddleware::new(emitter.clone()))
         .build();
-    let shop = Shop { client, supplier: options.supplier.unwrap_or_else(|| url.clone()) };
     let (logged, quiet) = (journal.clone(), options.quiet);
+    let notes = (!quiet).then(|| journal.clone());
+    let shop = Shop { client, supplier: options.supplier.unwrap_or_else(|| url.clone()), notes };
     let app = routes::router(shop)
         .layer(CaptureLayer::new(emitter.clone()).scheme("http"))
         .layer(axum::middleware::from_fn(move |request: Request, next: Next| {
@@ -70,7 +77,7 @@ async fn main() -> anyhow::Result<()> {
                 let line = format!("{} {}", request.method(), request.uri().path());
                 let response = next.run(request).await;
                 if !quiet {
-                    journal.line(&format!("{line} {}", response.status().as_u16()));
+                    journal.line(&line, &response.status().as_u16().to_string());
                 }
                 response
             }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::blob;
+use crate::{blob, journal::Journal};
 
 /// What is on sale, and its price in cents.
 const ITEMS: [(&str, u32); 4] = [("tea", 350), ("kettle", 2_900), ("cup", 800), ("žlutý hrnek ☕", 990)];
@@ -30,6 +30,8 @@ pub(crate) struct Shop {
     pub(crate) client: ClientWithMiddleware,
     /// The base URL of who knows prices.
     pub(crate) supplier: String,
+    /// Where notes are logged.
+    pub(crate) notes: Option<Journal>,
 }
 
 pub(crate) fn router(shop: Shop) -> Router {
@@ -44,6 +46,7 @@ pub(crate) fn router(shop: Shop) -> Router {
         .route("/blob", get(download))
         .route("/echo", post(echo))
         .route("/upload", post(upload))
+        .route("/note", post(note))
         .route("/error", get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "the till is jammed\n") }))
         .with_state(shop)
 }
@@ -141,6 +144,14 @@ async fn echo(headers: HeaderMap, body: Body) -> Response {
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
     }
     response
+}
+
+/// Logs the request's body as an ordinary line.
+async fn note(State(shop): State<Shop>, text: String) -> StatusCode {
+    if let Some(notes) = &shop.notes {
+        notes.line(&text, "noted");
+    }
+    StatusCode::NO_CONTENT
 }
 
 async fn upload(body: Body) -> Response {

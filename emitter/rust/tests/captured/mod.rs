@@ -76,6 +76,8 @@ pub(crate) struct Captured {
     pub(crate) exchanges: BTreeMap<String, Exchange>,
     pub(crate) metas: Vec<Value>,
     pub(crate) longest_line: usize,
+    /// Lines without a signature, or with a head or tail that is not signed.
+    pub(crate) unsigned_lines: usize,
 }
 
 impl Captured {
@@ -86,6 +88,8 @@ impl Captured {
             captured.longest_line = captured.longest_line.max(line.len());
             let line = std::str::from_utf8(line).expect("lines are UTF-8");
             let record: Value = serde_json::from_str(line).unwrap_or_else(|fault| panic!("{fault}: {line}"));
+            captured.unsigned_lines +=
+                usize::from(record["sig"].is_null() || record["head"].is_object() || record["tail"].is_object());
             captured.add(&record);
         }
         for (id, exchange) in &captured.exchanges {
@@ -99,7 +103,8 @@ impl Captured {
 
     fn add(&mut self, record: &Value) {
         if record["part"] == "meta" {
-            self.metas.push(record["head"].clone());
+            let head = || serde_json::from_str(record["headf"].as_str().unwrap()).unwrap();
+            self.metas.push(if record["head"].is_object() { record["head"].clone() } else { head() });
             return;
         }
         let exchange = self.exchanges.entry(record["cap1"].as_str().unwrap().to_owned()).or_default();

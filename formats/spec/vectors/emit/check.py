@@ -5,12 +5,15 @@ With --write, the `.lines` are first written anew by the writer made from the ru
 """
 
 import base64
+import hashlib
+import hmac
 import json
 import pathlib
 import sys
 import zlib
 
 CLOSE = 2  # } and the newline
+SIGNATURE = 41  # ,"sig":" and 32 hex digits and "
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -49,6 +52,18 @@ def crc(data):
     return f"{zlib.crc32(data):08x}"
 
 
+def signature(secret, record):
+    """The `sig` of a record as L-8.1 says, from the record as it is read."""
+    said = [record.get("headf", "").encode(), piece_of(record), record.get("tailf", "").encode()]
+    numbers = [record["seq"], record.get("of", "-"), record.get("at", "-"), *map(len, said)]
+    prelude = " ".join([record["cap1"], record["part"], *map(str, numbers)]) + "\n"
+    return hmac.new(secret.encode(), prelude.encode() + b"".join(said), hashlib.sha256).hexdigest()[:32]
+
+
+def piece_of(record):
+    return record["text"].encode() if "text" in record else base64.b64decode(record.get("b64", ""), validate=True)
+
+
 def head_of(vector):
     head = dict(vector["head"])
     if "headers" in head:
@@ -81,17 +96,19 @@ def text_piece(window, goes_on, room):
 
 def write(vector):
     """The lines of a vector by the rules."""
-    limit, lines = vector["limit"], []
+    secret, lines = vector.get("key"), []
+    limit = vector["limit"] - (SIGNATURE if secret else 0)
 
     def start():
         return '{"cap1":"%s","part":"%s","seq":%d' % (vector["id"], vector["part"], len(lines))
 
     def end(line):
-        lines.append(line + "}\n")
+        signed = ',"sig":"%s"' % signature(secret, json.loads(line + "}")) if secret else ""
+        lines.append(line + signed + "}\n")
         return start()
 
     head, line = head_of(vector), start()
-    if size(line) + size(',"head":' + head) + CLOSE <= limit:
+    if not secret and size(line) + size(',"head":' + head) + CLOSE <= limit:
         line += ',"head":' + head
     else:
         while True:
@@ -130,9 +147,10 @@ def write(vector):
         end(line + of())
         return "".join(lines).encode()
     tail = compact({"len": len(body), "crc": crc(body), **vector["tail"]})
+    whole = ',"tailf":' + compact(tail) if secret else ',"tail":' + tail
     for again in (True, False):
-        if size(line + of() + ',"tail":' + tail) + CLOSE <= limit:
-            end(line + of() + ',"tail":' + tail)
+        if size(line + of() + whole) + CLOSE <= limit:
+            end(line + of() + whole)
             return "".join(lines).encode()
         line = end(line) if again else line
     while True:
@@ -145,7 +163,7 @@ def write(vector):
 
 def read(vector, data):
     """Reads lines as a reader would; returns what is wrong with them."""
-    order = ["cap1", "part", "seq", "head", "headf", "text", "b64", "crc", "of", "tail", "tailf"]
+    order = ["cap1", "part", "seq", "head", "headf", "text", "b64", "crc", "of", "tail", "tailf", "sig"]
     faults, body, head, tail = [], b"", "", ""
     if not data.endswith(b"\n"):
         faults.append("no newline at the end")
@@ -163,10 +181,14 @@ def read(vector, data):
             faults.append(f"line {seq} has another id, part or seq")
         if record.get("of", len(lines)) != len(lines) or ("of" in record) != (seq == len(lines) - 1):
             faults.append(f"line {seq} has a wrong of")
-        piece = record["text"].encode() if "text" in record else base64.b64decode(record.get("b64", ""), validate=True)
+        piece = piece_of(record)
         if ("crc" in record) != bool(piece) or record.get("crc", crc(piece)) != crc(piece):
             faults.append(f"line {seq} has a wrong crc")
-        if len(keys) == 3:
+        if "key" in vector and (signature(vector["key"], record) != record.get("sig") or {"head", "tail"} & record.keys()):
+            faults.append(f"line {seq} is not signed as it should be")
+        if ("sig" in record) != ("key" in vector):
+            faults.append(f"line {seq} should not be signed")
+        if len(record.keys() - {"sig"}) == 3:
             faults.append(f"line {seq} says nothing")
         body += piece
         head += compact(record["head"]) if "head" in record else record.get("headf", "")

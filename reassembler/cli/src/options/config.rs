@@ -7,9 +7,10 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use reassemble_pipeline::config::{
-    Config, DestinationConfig, InputConfig, ProcessConfig, Retention, S3Options, StoreConfig,
+    Config, DestinationConfig, InputConfig, ProcessConfig, Retention, S3Options, SigningConfig, StoreConfig,
 };
 
+use super::keys;
 use super::layers::Resolved;
 use super::values::{Checksums, CompressionName, Destination};
 use crate::failure::Failure;
@@ -45,7 +46,7 @@ pub(crate) fn stdin_is_terminal() -> bool {
 /// Validates settings.
 ///
 /// # Errors
-/// Settings that contradict each other or lie out of range, and a run without input.
+/// Settings that contradict each other or lie out of range, a key file that is none, and a run without input.
 pub(crate) fn config(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<Config, Failure> {
     let settings = &resolved.settings;
     let max_line = settings.lines.max_line.0;
@@ -55,6 +56,7 @@ pub(crate) fn config(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<Config,
     let config = Config {
         input: input(resolved, inputs)?,
         timeout: settings.lines.timeout.0,
+        signing: signing(resolved)?,
         process: ProcessConfig {
             redact: !settings.content.no_redact,
             redact_headers: settings.content.redact_header.iter().map(|name| name.0.clone()).collect(),
@@ -112,6 +114,20 @@ fn input(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<InputConfig, Failur
         return usage("--passthrough belongs to standard input: my-app | reassemble --passthrough");
     }
     Ok(input)
+}
+
+fn signing(resolved: &Resolved) -> Result<Option<SigningConfig>, Failure> {
+    let lines = &resolved.settings.lines;
+    let Some(path) = &lines.key_file else {
+        if resolved.is_flag("sig-max-age") {
+            return usage("--sig-max-age belongs to --key-file: without keys no line's age can be trusted");
+        }
+        return Ok(None);
+    };
+    let keys = keys::read(path).map_err(|why| {
+        Failure::Usage(format!("invalid value '{}' for {}: {why}", path.display(), resolved.name_of("key-file")))
+    })?;
+    Ok(Some(SigningConfig { keys, max_age: lines.sig_max_age.map(|age| age.0) }))
 }
 
 fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {
@@ -229,6 +245,7 @@ mod tests {
         assert_eq!(config.input.envelope, Envelope::Auto);
         assert_eq!(config.input.max_line_bytes, 1 << 20);
         assert!(!config.input.stdin && !config.input.passthrough && !config.input.from_end);
+        assert!(config.signing.is_none());
         assert!(config.process.redact && config.process.decode);
         assert_eq!(config.process.decode_limit_bytes, 8 << 20);
         assert!(matches!(&config.store.to, DestinationConfig::Dir(dir) if dir == Path::new("./captures")));
@@ -287,6 +304,22 @@ mod tests {
         assert!(made("a.log --compression none --compression-level 1", "", true).is_err());
         assert!(made("a.log --spool-limit 1KiB", "", true).is_err());
         assert!(made("a.log --batch-bytes 0", "", true).is_err());
+    }
+
+    #[test]
+    fn keys_come_from_their_file_and_an_age_belongs_to_them() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "2026-11 8d0f3c2e9a7b465180d2b6f4c1e3a597 checkout\n").expect("written");
+        let flag = format!("a.log --key-file {}", file.path().display());
+        let signing = made(&flag, "sig-max-age = \"1h\"", true).expect("good").signing.expect("keys");
+        assert!(signing.keys.find("2026-11").is_some());
+        assert_eq!(signing.max_age, Some(Duration::from_secs(3600)));
+        assert_eq!(made(&flag, "", true).expect("good").signing.and_then(|signing| signing.max_age), None);
+
+        assert!(made("a.log", "sig-max-age = \"1h\"", true).expect("ignored").signing.is_none());
+        assert!(made("a.log --sig-max-age 1h", "", true).expect_err("alone").contains("belongs to --key-file"));
+        let said = made("a.log", "key-file = \"/no/such\"", true).expect_err("missing");
+        assert!(said.starts_with("invalid value '/no/such' for 'key-file' in x.toml, line 1: No such file"), "{said}");
     }
 
     #[test]

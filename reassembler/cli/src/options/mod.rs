@@ -13,6 +13,7 @@ pub(crate) mod args;
 pub(crate) mod config;
 pub(crate) mod environment;
 pub(crate) mod file;
+mod keys;
 pub(crate) mod layers;
 mod nearest;
 pub(crate) mod quantities;

@@ -86,6 +86,22 @@ pub(crate) struct LineArgs {
     /// How long a capture stays open after its last chunk, until it is stored as incomplete
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub(crate) timeout: Interval,
+
+    /// Take signed capture lines only, by the keys in this file; unsigned and forged ones are counted as bad_sig
+    ///
+    /// Whoever can make an app log a string can write capture lines; with keys, only those who have one can. One key a line: its
+    /// name, its secret (what `openssl rand -hex 32` prints; the app's emitter gets the same in CAPTURE_SIGNING_KEY), and the services
+    /// it may sign for, separated by commas, or * for all. Several keys are taken at once: to rotate, add the new one here, then give it
+    /// to the apps, then remove the old one. The file is read at the start.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+
+    /// With --key-file: reject captures that are older than this when they are read, against replayed lines
+    ///
+    /// It has to leave room for the longest request, for rotation, and for outages in which nothing is read. Unset, any age is taken, as
+    /// reading old logs needs it.
+    #[arg(long, value_name = "DURATION", hide_short_help = true)]
+    pub(crate) sig_max_age: Option<Interval>,
 }
 
 /// Where exchanges go.

@@ -56,6 +56,44 @@ fn wrong_usage_exits_64_and_says_what_to_do() {
     insta::assert_snapshot!(said);
 }
 
+const SECRET: &str = "8d0f3c2e9a7b465180d2b6f4c1e3a597";
+
+#[test]
+fn a_wrong_key_file_is_refused_with_its_line_and_without_a_secret() {
+    let files = [
+        "",
+        "2026-11 hunter2 *\n",
+        &format!("# keys\n2026-11 {SECRET}\n"),
+        &format!("{SECRET} 2026-11 *\n"),
+        &format!("a {SECRET} *\na {SECRET}x shop\n"),
+        &format!("a {SECRET} *\nb {SECRET} shop\n"),
+        &format!("a {SECRET} shop, *\n"),
+        &"x".repeat(2 << 20),
+    ];
+    let mut said = String::new();
+    for file in files {
+        said.push_str(&Program::new().file("keys", file).args(["--key-file", "keys", "a.log"]).fails(64));
+    }
+    said.push_str(&Program::new().args(["--key-file", "keys", "a.log"]).fails(64));
+    said.push_str(&Program::new().args(["--key-file", ".", "a.log"]).fails(64));
+    said.push_str(&Program::new().args(["--sig-max-age", "1h", "a.log"]).fails(64));
+    assert!(!said.contains(SECRET) && !said.contains("hunter2"), "{said}");
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn keys_that_everyone_may_read_are_warned_of_and_never_shown() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for (mode, warnings) in [(0o600, 0), (0o640, 0), (0o644, 1), (0o602, 1)] {
+        let program = Program::new().file("keys", &format!("2026-11 {SECRET} *\n")).file("a.log", "");
+        program.mode("keys", std::fs::Permissions::from_mode(mode));
+        let run = program.args(["--key-file", "keys", "a.log", "--log-level", "trace"]).output();
+        let said = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
+        assert_eq!((run.status.code(), said.matches("chmod 600 keys").count()), (Some(0), warnings), "{said}");
+        assert!(!said.contains(SECRET), "{said}");
+    }
+}
+
 #[test]
 fn flags_stand_over_environment_over_file_over_defaults() {
     let program = Program::new()

@@ -39,6 +39,11 @@ impl Program {
         self
     }
 
+    /// Changes who may do what with a file of the run.
+    pub(crate) fn mode(&self, name: &str, permissions: std::fs::Permissions) {
+        std::fs::set_permissions(self.dir.path().join(name), permissions).expect("changed");
+    }
+
     /// Gives standard input this text.
     pub(crate) fn stdin(mut self, text: &str) -> Self {
         let mut file = tempfile::tempfile().expect("a file");

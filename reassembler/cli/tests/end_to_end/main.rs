@@ -8,6 +8,7 @@ mod elsewhere;
 mod envelopes;
 mod exec;
 mod follow;
+mod hostile;
 mod lifecycle;
 mod load;
 mod moto;

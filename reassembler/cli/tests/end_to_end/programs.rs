@@ -89,8 +89,14 @@ pub(crate) struct Shop {
 impl Shop {
     /// Starts it with its log in a file.
     pub(crate) fn start(log: &Path) -> Shop {
+        Shop::start_as(log, |_| ())
+    }
+
+    /// Starts it likewise, with more arguments or variables.
+    pub(crate) fn start_as(log: &Path, configure: impl FnOnce(&mut Command)) -> Shop {
         let mut command = Command::new(shop_binary());
         command.args(["--listen", "127.0.0.1:0", "--log"]).arg(log).stderr(Stdio::piped());
+        configure(&mut command);
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let url = url_in(&mut stderr);
