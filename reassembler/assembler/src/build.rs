@@ -147,7 +147,7 @@ impl Capture {
 fn seen_chunks(capture: &Capture, taken: [u32; 2]) -> SeenChunks {
     let mut seen = match &capture.continues {
         Some(Closed::Incomplete(earlier)) => earlier.clone(),
-        _ => SeenChunks::default(),
+        _ => SeenChunks::of_key(capture.key.as_deref()),
     };
     for (part, end) in Part::BOTH.into_iter().zip(taken) {
         seen.add(part, capture.part(part).seqs().iter().take_while(|seq| *seq < end));

@@ -23,6 +23,14 @@ impl Closed {
         }
     }
 
+    /// Whether a chunk under a key (or none) may continue it.
+    pub fn fits_key(&self, key: Option<&str>) -> bool {
+        match self {
+            Closed::Complete => true,
+            Closed::Incomplete(seen) => seen.key.as_deref() == key,
+        }
+    }
+
     /// As bytes for a database. Empty for a complete capture, as nearly all are.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
@@ -43,6 +51,9 @@ impl Closed {
 pub struct SeenChunks {
     req: Ranges,
     res: Ranges,
+    /// The key under which they are signed: what continues them must fit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 impl SeenChunks {
@@ -56,6 +67,11 @@ impl SeenChunks {
             Part::Request => &self.req,
             Part::Response => &self.res,
         }
+    }
+
+    /// Nothing seen yet, under a key.
+    pub(crate) fn of_key(key: Option<&str>) -> Self {
+        SeenChunks { key: key.map(str::to_owned), ..SeenChunks::default() }
     }
 
     /// Adds chunks to a part.

@@ -196,6 +196,9 @@ impl Assembler {
                     Known::Closed(earlier) if earlier.holds(chunk.part, chunk.seq) => {
                         return Pushed { repeated: true, ..Pushed::default() };
                     }
+                    Known::Closed(earlier) if !earlier.fits_key(arrival.key.as_deref()) => {
+                        return Pushed { wrong_key: true, ..Pushed::default() };
+                    }
                     Known::Closed(earlier) => Some(earlier),
                     Known::Open { number, row } => {
                         if !self.bring_back(number, &row) {

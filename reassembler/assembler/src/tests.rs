@@ -436,6 +436,14 @@ fn a_line_with_another_key_than_its_captures_is_refused() {
     }
     let pushed = rig.assembler.push(response, &signed(Some("one")), Duration::ZERO, &rig.memory);
     assert_eq!(pushed.complete.unwrap().key.as_deref(), Some("one"));
+
+    let request = chunk("b", Part::Request, 0, Some(1), "q");
+    rig.assembler.push(request, &signed(Some("one")), Duration::ZERO, &rig.memory);
+    rig.expire(TIMEOUT);
+    let late = chunk("b", Part::Response, 0, Some(1), "r");
+    let pushed = rig.assembler.push(late.clone(), &signed(Some("two")), TIMEOUT, &rig.memory);
+    assert!(pushed.wrong_key && rig.assembler.open_captures() == 0);
+    assert!(!rig.assembler.push(late, &signed(Some("one")), TIMEOUT, &rig.memory).wrong_key);
 }
 
 /// A capture as it was written: the body of each part, cut into chunks.

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reassemble_assembler::{Arrival, Assembled, Assembler, OpenChanges, RowError};
+use reassemble_assembler::{Arrival, Assembled, Assembler, Closed, OpenChanges, RowError};
 use reassemble_formats::{BadReason, Envelope, EnvelopeReader, Record, RecordSink};
 use reassemble_sources::{InputEvent, InputId, LineSink};
 use reassemble_store::{OpenRows, StateError, StateReader};
 
+use crate::config::SigningConfig;
 use crate::index::{ClosedRows, Index};
 use crate::ledger::{InputCounts, Ledger};
 use crate::queue::Sender;
+use crate::signatures::Signatures;
 use crate::store_thread::StoreMessage;
 
 /// What an exchange weighs in the queue to the store beside its bodies, in bytes.
@@ -30,6 +32,8 @@ pub(crate) struct IntakeConfig {
     pub(crate) timeout: Duration,
     /// Bytes that open captures may take in memory.
     pub(crate) memory_bytes: usize,
+    /// Which signatures are taken.
+    pub(crate) signing: Option<SigningConfig>,
 }
 
 /// Takes what the inputs deliver and hands finished exchanges to the store thread.
@@ -55,6 +59,8 @@ struct Work {
     /// Bytes that the assembler may hold.
     memory_bytes: usize,
     index: Index,
+    /// Who may sign what; nothing where lines need no signature.
+    signatures: Option<Signatures>,
     store: Sender<StoreMessage>,
     ledger: Ledger,
     counts: InputCounts,
@@ -89,6 +95,7 @@ impl Intake {
             assembler,
             memory_bytes: config.memory_bytes,
             index: Index::new(state),
+            signatures: config.signing.map(Signatures::new),
             store,
             ledger: Ledger::default(),
             counts: InputCounts::new(),
@@ -336,15 +343,28 @@ impl RecordSink for RecordTaker<'_> {
         work.dirty = true;
         let chunk = match record {
             Record::Chunk(chunk) => chunk,
-            Record::Meta(head) => {
+            Record::Meta(meta) => {
+                if work.signatures.as_ref().is_some_and(|signatures| !signatures.takes_meta(&meta)) {
+                    counts.count_bad(BadReason::BadSig.name(), 1);
+                    return;
+                }
                 counts.meta += 1;
-                work.ledger.emitters.meta(&head);
+                work.ledger.emitters.meta(meta.text());
                 return;
             }
         };
-        let arrival = Arrival { source: self.source.clone(), read_at_us: work.wall_us, key: None };
+        let key = match &mut work.signatures {
+            None => None,
+            Some(signatures) => match signatures.signer(&chunk) {
+                Some(key) => Some(key),
+                None => return counts.count_bad(BadReason::BadSig.name(), 1),
+            },
+        };
+        let arrival = Arrival { source: self.source.clone(), read_at_us: work.wall_us, key };
         let pushed = work.assembler.push(chunk, &arrival, work.now, &work.index);
-        if pushed.repeated {
+        if pushed.wrong_key {
+            counts.count_bad(BadReason::BadSig.name(), 1);
+        } else if pushed.repeated {
             counts.repeated += 1;
         } else if pushed.conflicting {
             counts.conflicting += 1;
@@ -382,6 +402,16 @@ impl Work {
 
     fn store(&mut self, assembled: Assembled) {
         self.dirty = true;
+        if self.signatures.as_ref().is_some_and(|signatures| !signatures.takes(&assembled)) {
+            // As if it were stored whole: what comes late of it opens nothing either.
+            self.index.closed(assembled.id.clone(), Closed::Complete);
+            for (input, lines) in assembled.lines.iter() {
+                let counts = self.counts.of(input);
+                counts.open -= lines.cast_signed();
+                counts.count_bad(BadReason::BadSig.name(), lines);
+            }
+            return;
+        }
         self.index.closed(assembled.id.clone(), assembled.closed.clone());
         self.count_stored(&assembled);
         let exchange = &assembled.exchange;

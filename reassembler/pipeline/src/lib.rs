@@ -18,6 +18,7 @@ mod patient;
 mod process;
 mod queue;
 pub mod run;
+mod signatures;
 mod state_dir;
 mod store_thread;
 

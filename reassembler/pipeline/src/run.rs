@@ -417,6 +417,7 @@ impl Builder {
             max_line_bytes: input.max_line_bytes,
             timeout: config.timeout,
             memory_bytes: config.store.memory_bytes / ASSEMBLER_SHARE,
+            signing: config.signing.clone(),
         };
         let mut intake = Intake::new(intake, reader.clone(), &base, carried, store.clone())?;
         intake.set_time(Duration::ZERO, crate::core::wall_us());
