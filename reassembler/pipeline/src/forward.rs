@@ -5,8 +5,8 @@
 //! have been taken; from then on, and at once where the spool is full, captures that are not known yet are shed whole, and what was admitted goes on
 //! until the queue is full altogether. So no fault of storing can hold the stream up for longer than that.
 //!
-//! A line in which a good record was found is a capture line and is taken out. Half a line is held back for [`HOLD`], to see whether it
-//! becomes one; then it goes on, and the rest of its line too.
+//! A line in which a good record was found is a capture line and is taken out. Half a line is held back for [`HOLD`], and where it may become a
+//! record until its end is there; then it goes on, and the rest of its line too.
 
 mod admission;
 
@@ -161,7 +161,7 @@ impl<R: Read + AsFd, W: Write> Forwarder<R, W> {
         loop {
             let held = self.line.len() > self.passed;
             if !is_readable(&self.input, if held { HOLD } else { LOOK }) {
-                if held && self.pass_partial().is_err() {
+                if held && !self.may_become_a_record() && self.pass_partial().is_err() {
                     return Stopped::OutputClosed;
                 }
                 if self.writer_gone.load(Ordering::Acquire) {
@@ -235,6 +235,12 @@ impl<R: Read + AsFd, W: Write> Forwarder<R, W> {
         }
         self.hand_on();
         if self.flush().is_err() { Stopped::OutputClosed } else { Stopped::Ended }
+    }
+
+    /// Whether what is held of the line may be the start of a capture line: it is not shown before its end is there, however long that takes.
+    /// Prompts and progress, which are to be seen at once, have no braces.
+    fn may_become_a_record(&self) -> bool {
+        memchr(b'{', &self.line).is_some()
     }
 
     /// Nothing more came for a while: what is held of the line goes on.
