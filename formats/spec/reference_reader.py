@@ -265,10 +265,10 @@ def decode(record):
         record.text.decode()
     except UnicodeDecodeError:
         return "not_utf8"
-    names = [key for key, _, _ in record if key in RECORD_KEYS]
+    known = [(key, value) for key, escaped, value in record if key in RECORD_KEYS and not (key == "cap1" and escaped)]
+    names, r = [key for key, _ in known], dict(known)
     if len(names) != len(set(names)):
         return "duplicate_key"
-    r = {key: value for key, value in record.last().items() if key in RECORD_KEYS}
     if {"head", "headf"} <= set(names) or {"tail", "tailf"} <= set(names):
         return "duplicate_key"
     if not isinstance(r.get("cap1"), str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", r["cap1"]):

@@ -268,7 +268,7 @@ fn numbers_times_and_depths_are_claims() {
     assert!(exchanges["far"]["problems"].as_array().unwrap().contains(&json!("request_chunk_missing:0-2147483646")));
     assert!(exchanges.contains_key("head-0") && outcome.bad("too_deep") > 0 && outcome.bad("bad_seq") > 0);
     let bad: u64 = outcome.counts["bad"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
-    let told: u64 = exchanges.values().map(|exchange| parts(exchange)).sum();
+    let told: u64 = exchanges.values().map(parts).sum();
     let accounted = bad + told + outcome.count("repeated") + outcome.count("conflicting") + outcome.count("meta");
     assert_eq!(outcome.count("records"), accounted, "{}", outcome.counts);
 }
@@ -324,6 +324,7 @@ fn long_pair(id: &str, encoding: &str, body_enc: Option<&str>, body: &[u8]) -> S
 fn bodies_that_unpack_to_gibibytes_stand_as_captured() {
     const GIBIBYTE: u64 = 1 << 30;
     let gzip = compressed("gzip", GIBIBYTE);
+    let deflate = compressed("deflate", GIBIBYTE / 8);
     let zstd = compressed("zstd", GIBIBYTE);
     let twice = {
         let mut encoder = flate2::read::GzEncoder::new(&gzip[..], flate2::Compression::best());
@@ -333,16 +334,16 @@ fn bodies_that_unpack_to_gibibytes_stand_as_captured() {
     };
     let brotli = include_bytes!("gibibyte_of_zeros.br");
     let chain = vec!["gzip"; 1_000].join(", ");
-    let cases: [(&str, &str, Option<&str>, &[u8], &str); 9] = [
-        ("gzip", "gzip", None, &gzip, "decode_limit:gzip"),
-        ("deflate", "deflate", None, &compressed("deflate", GIBIBYTE / 8), "decode_limit:deflate"),
-        ("zstd", "zstd", None, &zstd, "decode_limit:zstd"),
-        ("br", "br", None, brotli, "decode_limit:br"),
-        ("emitter", "identity", Some("gzip"), &gzip, "decode_limit:gzip"),
-        ("nested", "gzip, gzip", None, &twice, "decode_limit:gzip"),
-        ("nested-emitter", "gzip", Some("gzip"), &twice, "decode_limit:gzip"),
-        ("chain", &chain, None, &twice, "decode"),
-        ("wrong", "zstd, br, gzip", None, b"nothing of all this", "decode:gzip"),
+    let cases = [
+        ("gzip", "gzip", None, &gzip[..], "decode_limit:gzip"),
+        ("deflate", "deflate", None, &deflate[..], "decode_limit:deflate"),
+        ("zstd", "zstd", None, &zstd[..], "decode_limit:zstd"),
+        ("br", "br", None, &brotli[..], "decode_limit:br"),
+        ("emitter", "identity", Some("gzip"), &gzip[..], "decode_limit:gzip"),
+        ("nested", "gzip, gzip", None, &twice[..], "decode_limit:gzip"),
+        ("nested-emitter", "gzip", Some("gzip"), &twice[..], "decode_limit:gzip"),
+        ("chain", &chain[..], None, &twice[..], "decode"),
+        ("wrong", "zstd, br, gzip", None, &b"nothing of all this"[..], "decode:gzip"),
     ];
     let log: String =
         cases.iter().map(|(id, encoding, body_enc, body, _)| long_pair(id, encoding, *body_enc, body)).collect();
@@ -477,5 +478,5 @@ fn a_long_request_does_not_slow_down_a_long_response() {
     }
     let began = std::time::Instant::now();
     assert_eq!(outcome(log.as_bytes()).count("records"), 2 * CHUNKS);
-    assert!(began.elapsed() < crate::programs::PATIENCE, "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < crate::programs::PATIENCE / 2, "it took {:?}", began.elapsed());
 }
