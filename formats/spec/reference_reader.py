@@ -267,13 +267,13 @@ def decode(record):
         record.text.decode()
     except UnicodeDecodeError:
         return "not_utf8"
-    known = RECORD_KEYS
+    taken = RECORD_KEYS
     if any(key == "sig" for key, _, _ in record):
-        known = tuple(key for key in RECORD_KEYS if key not in ("head", "tail"))
-    names = [key for key, _, _ in record if key in known]
+        taken = tuple(key for key in RECORD_KEYS if key not in ("head", "tail"))
+    known = [(key, value) for key, escaped, value in record if key in taken and not (key == "cap1" and escaped)]
+    names, r = [key for key, _ in known], dict(known)
     if len(names) != len(set(names)):
         return "duplicate_key"
-    r = {key: value for key, value in record.last().items() if key in known}
     if {"head", "headf"} <= set(names) or {"tail", "tailf"} <= set(names):
         return "duplicate_key"
     if not isinstance(r.get("cap1"), str) or not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", r["cap1"]):

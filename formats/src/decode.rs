@@ -50,6 +50,9 @@ fn holds_raw_controls(record: &[u8]) -> bool {
     record.iter().any(|byte| *byte < b' ') && serde_json::from_slice::<serde::de::IgnoredAny>(record).is_err()
 }
 
+/// Largest `at` in microseconds: up to here every integer has a double of its own.
+const MAX_AT_US: u64 = (1 << 53) - 1;
+
 /// A record's key and its bit in [`Fields::seen`].
 #[derive(Clone, Copy)]
 enum Key {
@@ -124,7 +127,8 @@ impl Fields {
         } else {
             member.key.raw(text)
         };
-        let Some(key) = Key::parse(name) else {
+        // The record's own key is compared as it stands: spelled with escapes it is another.
+        let Some(key) = Key::parse(name).filter(|key| !(matches!(key, Key::Cap1) && member.key.escaped)) else {
             return Ok(Ok(skip_value(text, member.value, 1)?));
         };
         if self.seen & key as u16 != 0 {
@@ -167,8 +171,8 @@ impl Fields {
                 fields.of.is_some()
             })?,
             Key::At => self.number(text, member, BadReason::BadType, |fields, value| {
-                fields.at = Some(value);
-                true
+                fields.at = Some(value).filter(|at| *at <= MAX_AT_US);
+                fields.at.is_some()
             })?,
         })
     }
@@ -382,5 +386,20 @@ mod tests {
         assert_eq!(chunk(r#"{"cap1":"x","part":"req","seq":-1"#), Err(BadReason::Torn));
         assert_eq!(chunk(r#"{"cap1":"x","part":"req","seq":0,"text":"a"#), Err(BadReason::Torn));
         assert_eq!(chunk(r#"{"cap1":"x","part":"req","seq":0,"text":"a\q"}"#), Err(BadReason::Torn));
+    }
+
+    #[test]
+    fn the_records_own_key_is_known_by_its_spelling() {
+        let chunk = chunk(r#"{"cap1":"x","c\u0061p1":7,"part":"req","seq":0}"#).unwrap();
+        assert_eq!(chunk.id, CaptureId::parse(b"x").unwrap());
+    }
+
+    #[test]
+    fn a_piece_passes_within_what_a_double_counts_exactly() {
+        let at = |at: &str| chunk(&format!(r#"{{"cap1":"x","part":"req","seq":0,"at":{at}}}"#)).map(|chunk| chunk.at);
+        assert_eq!(at("9007199254740991"), Ok(Some(9_007_199_254_740_991)));
+        for past in ["9007199254740992", "9007199254740992.0", "123456789012345678", "1e308"] {
+            assert_eq!(at(past), Err(BadReason::BadType), "{past}");
+        }
     }
 }

@@ -14,6 +14,7 @@ mod docker;
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 use serde::{Deserialize, Serialize};
 
+use crate::json::{JsonError, unescape};
 use crate::layout::hex;
 use crate::record::RecordSink;
 use crate::scan::{HINT, is_hint, may_hold_records, scan_bare, scan_line};
@@ -56,15 +57,19 @@ impl Content<'_> {
         }
     }
 
-    fn append_to(&self, line: &mut Vec<u8>) {
+    /// Appends what the app printed. Where it holds an unknown escape nothing is appended: then the container did not write it.
+    fn append_to(&self, line: &mut Vec<u8>) -> Result<(), JsonError> {
         match self {
             Content::Plain(raw) => line.extend_from_slice(raw),
             Content::Escaped(raw) => {
-                if crate::json::unescape(raw, line).is_err() {
-                    line.extend_from_slice(raw);
+                let before = line.len();
+                if let Err(error) = unescape(raw, line) {
+                    line.truncate(before);
+                    return Err(error);
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -95,6 +100,8 @@ impl Joining {
 pub struct EnvelopeReader {
     /// What the lines are wrapped in, as told or as recognised.
     envelope: Envelope,
+    /// Whether the input's first line that is not empty was seen: it alone decides without holding a record, wherever blocks end.
+    begun: bool,
     max_line_bytes: usize,
     joining: [Joining; STREAMS],
 }
@@ -102,12 +109,12 @@ pub struct EnvelopeReader {
 impl EnvelopeReader {
     /// A reader for an input's first line on. A joined line longer than `max_line_bytes` is skipped and reported.
     pub fn new(envelope: Envelope, max_line_bytes: usize) -> Self {
-        EnvelopeReader { envelope, max_line_bytes, joining: Default::default() }
+        EnvelopeReader { envelope, begun: false, max_line_bytes, joining: Default::default() }
     }
 
     /// Reads a block of whole lines; gives their number. Only the last line may lack its newline.
     pub fn block(&mut self, block: &[u8], sink: &mut impl RecordSink) -> u64 {
-        if self.envelope == Envelope::Auto {
+        if self.envelope == Envelope::Auto && !self.begun {
             self.recognise(block);
         }
         let newlines = memchr_iter(b'\n', block).count() as u64;
@@ -149,7 +156,7 @@ impl EnvelopeReader {
 
     /// What must be kept to go on after a restart behind the lines read so far; nothing where a new reader would do.
     pub fn carry(&self) -> Option<Vec<u8>> {
-        if self.envelope == Envelope::Auto && self.joining.iter().all(Joining::is_idle) {
+        if self.envelope == Envelope::Auto && !self.begun {
             return None;
         }
         let carry = Carry {
@@ -163,6 +170,7 @@ impl EnvelopeReader {
     /// program wrote is ignored.
     pub fn restore(&mut self, carry: &[u8]) {
         let Ok(carry) = serde_json::from_slice::<Carry>(carry) else { return };
+        self.begun = true;
         if self.envelope == Envelope::Auto {
             self.envelope = carry.envelope;
         }
@@ -174,6 +182,7 @@ impl EnvelopeReader {
     /// Decides by the first line that is not empty.
     fn recognise(&mut self, block: &[u8]) {
         let first = block.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty());
+        self.begun |= first.is_some();
         if let Some(envelope) = first.and_then(recognise_line) {
             self.envelope = envelope;
         }
@@ -184,23 +193,28 @@ impl EnvelopeReader {
             Envelope::Docker => docker::piece(line),
             _ => cri::piece(line),
         };
-        let Some(piece) = piece else {
-            return scan_line(line, sink); // Not the runtime's own: a note of a shipper, or another format behind it.
-        };
+        let read = piece.map(|piece| self.join(piece, sink));
+        if !matches!(read, Some(Ok(()))) {
+            scan_line(line, sink); // Not the runtime's own: a note of a shipper, or another format behind it.
+        }
+    }
+
+    /// Adds a piece to its stream's line, and reads the line that it ends.
+    fn join(&mut self, piece: Piece<'_>, sink: &mut impl RecordSink) -> Result<(), JsonError> {
         let joining = &mut self.joining[piece.stream];
         if joining.is_idle() && !piece.partial {
             if may_hold_records(piece.content.raw()) {
                 let mut line = Vec::with_capacity(piece.content.raw().len());
-                piece.content.append_to(&mut line);
+                piece.content.append_to(&mut line)?;
                 scan_line(&line, sink);
             }
-            return;
+            return Ok(());
         }
         let piece_bytes = piece.content.raw().len();
         if joining.skipped_bytes > 0 || joining.line.len() + piece_bytes > self.max_line_bytes {
             joining.skipped_bytes += piece_bytes as u64;
         } else {
-            piece.content.append_to(&mut joining.line);
+            piece.content.append_to(&mut joining.line)?;
         }
         if !piece.partial {
             let joined = std::mem::take(joining);
@@ -210,6 +224,7 @@ impl EnvelopeReader {
                 scan_line(&joined.line, sink);
             }
         }
+        Ok(())
     }
 }
 

@@ -100,9 +100,15 @@ fn record_version(key: &[u8]) -> Option<&[u8]> {
 /// Reports the record whose object starts at `start`; gives the offset behind it, or nothing where it is not whole.
 fn scan_record(text: &[u8], start: usize, version: &[u8], sink: &mut impl RecordSink) -> Option<usize> {
     if version != b"1" {
-        let end = skip_value(text, start, 0).ok();
-        sink.bad(if end.is_some() { BadReason::UnknownVersion } else { BadReason::Torn });
-        return end;
+        match skip_value(text, start, 0) {
+            Ok(end) => {
+                scan_object(text, start, 0, sink); // The key of this version may stand behind it.
+                return Some(end);
+            }
+            Err(JsonError::TooDeep) => sink.bad(BadReason::TooDeep),
+            Err(JsonError::Broken) => sink.bad(BadReason::Torn),
+        }
+        return None;
     }
     match decode(text, start) {
         Ok((record, end)) => {
@@ -295,6 +301,10 @@ mod tests {
         assert_eq!(found(&deep(MAX_NESTING)), ["a"]);
         assert_eq!(found(&deep(MAX_NESTING + 1)), ["!too_deep"]);
         assert_eq!(found(&deep(10_000)), ["!too_deep"]);
+        assert_eq!(
+            found(r#"{"cap2":"a","part":"req","seq":0,"cap1":"b"} {"cap2":"c","x":{"cap1":"d"}}"#),
+            ["b", "!unknown_version"]
+        );
         assert_eq!(found("a \"capital\" idea {\"cap\":1}"), Vec::<String>::new());
     }
 

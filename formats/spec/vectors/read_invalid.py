@@ -57,7 +57,7 @@ def reasons():
         without("seq"), *(swap("seq", value) for value in ("-1", "0.5", "2147483648", "1e400", '"0"', "true", "null", "1e-3")))
     bad("bad-of", "A count that is not an integer from 1 to 2³¹.", *(swap("of", value) for value in ("0", "-1", "1.5", "2147483649", '"1"', "[]", "null")))
     bad("bad-type", "Known keys with a wrong JSON type.",
-        *(swap(key, value) for key, value in (("head", '"{}"'), ("head", "[]"), ("head", "null"), ("tail", "7"), ("at", '"5"'), ("at", "-1"), ("at", "0.5"),
+        *(swap(key, value) for key, value in (("head", '"{}"'), ("head", "[]"), ("head", "null"), ("tail", "7"), ("at", '"5"'), ("at", "-1"), ("at", "9007199254740992"), ("at", "0.5"),
                                               ("text", "1"), ("text", '{"a":1}'))),
         js(record(B, "req", 0, headf={}, of=1)), js(record(B, "req", 0, tailf=1, of=1)), js(record(B, "req", 0, b64=False, of=1)))
     bad("duplicate-key", "A known key twice, equal or not, in any spelling; `head` with `headf`, `tail` with `tailf`.",

@@ -46,6 +46,10 @@ def spelling():
       [exchange(request=stored_request('é/"\\\n😀'.encode()))], 2)
     v("unknown-keys", "A record's unknown keys are ignored, twice too, `cap2` too; their values may be anything.",
       [req()[:-1] + ',"zzz":[{"cap1":"x"}],"zzz":null,"cap2":1,"":{"a":[]}}', res()], [exchange()], 2)
+    v("another-version-before", "A record may bear the key of another version too, before its own, without becoming one of that version.",
+      ['{"cap2":"x",' + req()[1:], res()[:-1] + ',"cap0":{}}'], [exchange()], 2)
+    v("own-key-with-escapes", "`cap1` spelled with escapes is an unknown key beside `cap1` as it is written.",
+      [req()[:-1] + ',"c\\u0061p1":7}', '{"cap\\u0031":"x",' + res()[1:]], [exchange()], 2)
     v("zero-as-a-fraction", "Integers as some shippers write them: `0.0`, `1e0`, `15.00e2`, `-0`.",
       [req().replace('"seq":0', '"seq":0.0').replace('"of":1', '"of":1e0').replace('"len":4', '"len":4.0'),
        res().replace('"seq":0', '"seq":-0').replace('"us":1500', '"us":15.00e2').replace('"status":201', '"status":201.0')], [exchange()], 2)

@@ -160,3 +160,37 @@ fn every_hinted_line_is_seen_whole_wherever_its_hints_stand() {
     let (found, lines) = read(Envelope::Auto, &[block]);
     assert_eq!((found.ids, lines), (vec!["a".to_owned(), "b".to_owned()], 4));
 }
+
+#[test]
+fn where_blocks_end_does_not_decide_the_envelope() {
+    // A mixed file: its first line is no container's, and the first piece of a cut line bears no hint.
+    let mut blocks = vec!["starting\n".to_owned()];
+    blocks.extend(cri("stdout", &record("a", 10), 3));
+    let whole = read(Envelope::Auto, &[blocks.concat()]);
+    assert_eq!(read(Envelope::Auto, &blocks), whole);
+    // A reader that goes on after a restart knows that it is not at the file's start.
+    let mut found = Found::default();
+    let mut first = EnvelopeReader::new(Envelope::Auto, LIMIT);
+    first.block(b"\n", &mut found);
+    assert_eq!(first.carry(), None);
+    first.block(blocks[0].as_bytes(), &mut found);
+    let mut second = EnvelopeReader::new(Envelope::Auto, LIMIT);
+    second.restore(&first.carry().unwrap());
+    second.block(blocks[1..].concat().as_bytes(), &mut found);
+    second.finish(&mut found);
+    assert_eq!(found, whole.0);
+}
+
+#[test]
+fn a_record_of_docker_with_an_unknown_escape_is_none_of_its() {
+    let line = |log: &str| format!("{{\"log\":\"{log}\",\"stream\":\"stdout\",\"time\":\"t\"}}\n");
+    let whole = serde_json::to_string(&record("a", 0)).unwrap();
+    let quoted = whole.trim_matches('"');
+    // It is no JSON, so what it quotes is no record; nor does it end or continue a joined line (E-2.4).
+    assert_eq!(read(Envelope::Docker, &[line(&format!("{quoted}\\q\\n"))]).0, Found::default());
+    let (front, back) = quoted.split_at(quoted.find("req").unwrap());
+    for broken in ["x\\q", "x\\q\\n", "x\\u12"] {
+        let blocks = [line(front), line(broken), line(&format!("{back}\\n"))];
+        assert_eq!(read(Envelope::Docker, &blocks).0.ids, ["a"], "{broken}");
+    }
+}

@@ -346,7 +346,6 @@ impl Core {
         let due = self.commits.last.elapsed() >= self.commit_interval
             || bytes >= COMMIT_BYTES
             || self.intake.wants_commit()
-            || self.intake.memory_is_full()
             || self.intake.closed_since_commit() >= COMMIT_CLOSED;
         if due { self.commit() } else { Ok(()) }
     }

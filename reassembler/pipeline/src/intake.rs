@@ -129,20 +129,14 @@ impl Intake {
         self.work.ledger.bytes_read
     }
 
-    /// Whether open captures take all the memory that they may, once what can be put away was: reading waits for the commit after which more
-    /// can.
-    pub(crate) fn memory_is_full(&mut self) -> bool {
-        let work = &mut self.work;
-        if work.assembler.memory_bytes() < work.memory_bytes {
-            return false;
-        }
-        work.assembler.put_away(work.memory_bytes / 2);
-        work.assembler.memory_bytes() >= work.memory_bytes
+    /// Whether open captures take all the memory that they may: reading waits for the commit after which some can be put away.
+    pub(crate) fn memory_is_full(&self) -> bool {
+        self.work.assembler.memory_bytes() >= self.work.memory_bytes
     }
 
     /// Whether a commit should come now, because of what it would let go from memory.
     pub(crate) fn wants_commit(&self) -> bool {
-        self.work.assembler.unsaved_bytes() >= self.work.memory_bytes / 2
+        self.memory_is_full() || self.work.assembler.unsaved_bytes() >= self.work.memory_bytes / 2
     }
 
     /// Closes captures that were quiet longest, where many are open and take more than `limit_bytes` of disk.
@@ -241,8 +235,13 @@ impl Intake {
 
     /// The commit of what [`take_changes`](Self::take_changes) gave is done: the state knows it now.
     pub(crate) fn committed(&mut self) {
-        self.work.index.committed();
-        self.work.assembler.saved();
+        let work = &mut self.work;
+        work.index.committed();
+        work.assembler.saved();
+        // Now, before more is read: a capture that goes on is durable for this moment only.
+        if work.assembler.memory_bytes() > work.memory_bytes / 2 {
+            work.assembler.put_away(work.memory_bytes / 4);
+        }
     }
 
     /// What an input's envelope has half joined.

@@ -3,12 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod any_log;
 mod bad_input;
 mod elsewhere;
 mod envelopes;
 mod exec;
 mod follow;
 mod hostile;
+mod hostile_fields;
 mod lifecycle;
 mod load;
 mod moto;
