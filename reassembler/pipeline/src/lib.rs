@@ -17,5 +17,6 @@ mod queue;
 pub mod run;
 mod state_dir;
 mod store_thread;
+pub mod verify;
 
 pub use check::{Check, check};
