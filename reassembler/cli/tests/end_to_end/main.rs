@@ -14,3 +14,4 @@ mod moto;
 mod programs;
 mod s3;
 mod stored;
+mod verify;

@@ -64,7 +64,7 @@ pub(super) fn hold(wanted: &Wanted, pieces: &[&Piece]) -> Held {
     held.twice |= fragments.range(..chunks).next().is_some();
     while let Some(run) = fragments.remove(&chunks) {
         body = body.map(|body| body.then(run));
-        chunks += 1;
+        chunks = chunks.saturating_add(1);
     }
     if chunks == wanted.next {
         held.differs = body.is_some_and(|body| body != wanted.run);
@@ -100,7 +100,7 @@ fn chunks_of(start: &Piece, wanted: &Wanted, fragments: &BTreeMap<u32, Run>) -> 
         (Extent::Chunks(chunks), _) => chunks,
         (Extent::All { ended: true }, _) => wanted.of.unwrap_or(u32::MAX),
         (Extent::All { ended: false }, Some((first, _))) => *first,
-        // Whoever stored it never saw the end, and the logs did.
+        // Whoever stored it never saw the end, and the logs did: at least the last chunk is missing.
         (Extent::All { ended: false }, None) if wanted.of == Some(wanted.next) => wanted.next.saturating_sub(1),
         (Extent::All { ended: false }, None) => match start.body {
             Some(body) if body.len > wanted.run.len => u32::MAX,
@@ -204,6 +204,10 @@ mod tests {
         behind.fragments[1].1 = Run::of(b"F");
         assert!(hold(&wanted(1, None, &[2, 3]), &[&behind]).differs);
         assert!(hold(&all, &[&piece(1, OPEN, &[]), &piece(0, Extent::Chunks(0), &[1, 2]), &behind]).differs);
+        // A number that no chunk has.
+        let mut last = piece(0, Extent::Chunks(u32::MAX), &[]);
+        last.fragments.push((u32::MAX, run(0..1)));
+        assert!(hold(&all, &[&last]).differs);
         // More chunks than there are.
         let mut more = piece(4, Extent::Chunks(4), &[]);
         more.fragments.push((4, Run::of(b"g")));

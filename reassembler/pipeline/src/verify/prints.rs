@@ -24,16 +24,16 @@ impl Run {
 
     /// Of these bytes and those of `next` behind them.
     pub(super) fn then(self, next: Run) -> Run {
+        // A stored exchange claims lengths: one that no body has makes a run that equals none.
+        let Some(len) = self.len.checked_add(next.len) else { return Run { len: u64::MAX, crc: 0 } };
         let mut hasher = crc32fast::Hasher::new_with_initial_len(self.crc, self.len);
         hasher.combine(&crc32fast::Hasher::new_with_initial_len(next.crc, next.len));
-        Run { len: self.len.saturating_add(next.len), crc: hasher.finalize() }
+        Run { len, crc: hasher.finalize() }
     }
 
     /// Of these bytes and more behind them.
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        let mut hasher = crc32fast::Hasher::new_with_initial_len(self.crc, self.len);
-        hasher.update(bytes);
-        *self = Run { len: self.len.saturating_add(bytes.len() as u64), crc: hasher.finalize() };
+        *self = self.then(Run::of(bytes));
     }
 }
 
@@ -320,6 +320,8 @@ mod tests {
             run.push(other);
             assert_eq!(run, Run::of(text));
         }
+        let claimed = Run { len: u64::MAX - 1, crc: 7 };
+        assert_eq!(claimed.then(claimed).len, u64::MAX);
     }
 
     fn facts(url: &str, headers: &[(&str, &str)], stored: bool) -> Facts {

@@ -301,6 +301,21 @@ fn damaged_objects_are_told_and_read_as_far_as_they_go() {
 }
 
 #[test]
+fn a_line_of_many_megabytes_is_read_as_it_comes() {
+    let body = "x\n".repeat(6 << 20);
+    let mut case = Case::new(&[capture("a", &body), capture("b", "two")].concat());
+    case.config.max_line_bytes = 64 << 20;
+    let path = case.store(&[exchange("a", &body), exchange("b", "two")]);
+    let (outcome, found) = case.verify();
+    assert_eq!((found, outcome.counts.good), (vec![], 2));
+    fs::remove_file(path).unwrap();
+    let edited = format!("{}y", &body[1..]);
+    let broken = exchange("c", &body).replace(r#""complete":true"#, r#""complete":1"#);
+    case.store(&[broken, exchange("a", &edited), exchange("b", "two")]);
+    assert_eq!(case.found(), ["damaged -: line", "different a: request.body response.body"]);
+}
+
+#[test]
 fn nothing_of_a_damaged_line_is_told() {
     let case = Case::new(&capture("a", "one"));
     case.store(&[exchange("a", "one").replace(r#""complete":true"#, r#""complete":"SECRET""#)]);
