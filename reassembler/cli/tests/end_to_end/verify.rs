@@ -105,6 +105,25 @@ fn whatever_the_options_were_it_is_clean() {
     }
 }
 
+/// The specification's own logs: torn, conflicting, signed, in pieces and out of order.
+#[test]
+fn every_vector_of_the_specification_is_clean() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../formats/spec/vectors/read");
+    let logs: Vec<_> =
+        stored::files(&vectors).into_iter().filter(|path| path.extension().is_some_and(|e| e == "log")).collect();
+    assert!(logs.len() > 80);
+    for log in logs {
+        let (_dir, captures) = store(&[&log], &["--inline-body", "0"]);
+        fs::create_dir_all(&captures).unwrap();
+        let command = verify_command(&[&log], captures.to_str().unwrap(), &["--allow-incomplete", "--strict"]);
+        let (code, found, counts) = findings(command);
+        assert_eq!(code, Some(0), "{}: {found:?}", log.display());
+        let logged = |key: &str| counts[key].as_u64().unwrap();
+        assert_eq!(logged("logged_complete"), logged("good") - logged("more_than_logged"), "{}", log.display());
+        assert_eq!(logged("logged_incomplete"), logged("incomplete_in_log") + logged("more_than_logged"));
+    }
+}
+
 #[test]
 fn a_person_is_told_and_exit_codes_say_it_too() {
     let log = sample("shop.plain.log");
