@@ -14,6 +14,7 @@ mod report;
 mod run;
 mod shell;
 mod signals;
+mod verify;
 
 use std::process::ExitCode;
 

@@ -13,7 +13,7 @@ use crate::options::file;
 use crate::options::layers::Resolved;
 use crate::report::log;
 use crate::report::screen::Screen;
-use crate::{check, lifecycle, run};
+use crate::{check, lifecycle, run, verify};
 
 /// Runs a command line, the program's name included, and tells its failure.
 pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -41,7 +41,7 @@ fn perform(arguments: impl IntoIterator<Item = OsString>, screen: &Screen) -> Re
     match &work {
         Work::Completions(shell) => return completions(*shell),
         Work::Read(files) => args::refuse_commands_as_files(files)?,
-        Work::Exec(_) | Work::Lifecycle(_) => {}
+        Work::Exec(_) | Work::Lifecycle(_) | Work::Verify(_) => {}
     }
 
     let environment = environment::read(std::env::vars_os());
@@ -60,6 +60,7 @@ fn perform(arguments: impl IntoIterator<Item = OsString>, screen: &Screen) -> Re
 
     match work {
         Work::Lifecycle(options) => lifecycle::perform(&resolved, &options),
+        Work::Verify(options) => verify::perform(&resolved, &options, screen),
         Work::Read(files) => {
             let inputs = Inputs::Files { files: &files, stdin_is_terminal: config::stdin_is_terminal() };
             start(&resolved, &inputs, None, only_check, screen)

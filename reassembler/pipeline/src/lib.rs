@@ -21,5 +21,6 @@ pub mod run;
 mod signatures;
 mod state_dir;
 mod store_thread;
+pub mod verify;
 
 pub use check::{Check, check};

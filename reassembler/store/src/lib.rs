@@ -22,7 +22,10 @@ mod object;
 mod spool;
 mod upload;
 
-pub use destination::{CheckReport, Destination, DirConfig, DirStore, KmsKey, PutOutcome, S3Config, S3Store};
+pub use destination::{
+    CheckReport, Destination, DirConfig, DirStore, KmsKey, ListedObject, Listing, ObjectBody, PutOutcome, S3Config,
+    S3Store,
+};
 pub use error::{Damage, DamagedFile, FaultKind, StateError, StoreError};
 pub use object::{BodyRef, ObjectKind, SealedObject};
 pub use spool::{BodyWriter, Changes, Compression, KnownId, OpenRows, Restored, Spool, SpoolConfig, StateReader};

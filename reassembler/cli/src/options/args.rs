@@ -12,6 +12,7 @@ use super::layers::Layer;
 use super::settings::{
     ContentArgs, DestinationArgs, InputArgs, LineArgs, LogArgs, ReportArgs, RetentionArgs, StorageArgs,
 };
+use super::verify::{self, VerifyArgs};
 use crate::failure::Failure;
 
 /// What the command line asks for.
@@ -36,6 +37,8 @@ pub(crate) enum Work {
     Exec(Vec<OsString>),
     /// Show or apply lifecycle rules.
     Lifecycle(LifecycleArgs),
+    /// Hold logs and a destination against each other.
+    Verify(VerifyArgs),
     /// Print a completion script.
     Completions(clap_complete::Shell),
 }
@@ -190,6 +193,7 @@ pub(crate) fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommand(exec())
         .subcommand(lifecycle())
+        .subcommand(verify::command().max_term_width(WIDTH))
         .subcommand(completions())
 }
 
@@ -248,6 +252,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
         Some(("lifecycle", matches)) => {
             invocation(matches, Work::Lifecycle(LifecycleArgs::from_arg_matches(matches)?), false)
         }
+        Some(("verify", matches)) => invocation(matches, Work::Verify(VerifyArgs::from_arg_matches(matches)?), false),
         Some((_, matches)) => Ok(Invocation {
             work: Work::Completions(CompletionArgs::from_arg_matches(matches)?.shell),
             flags: Layer::default(),

@@ -49,10 +49,6 @@ pub(crate) fn stdin_is_terminal() -> bool {
 /// Settings that contradict each other or lie out of range, a key file that is none, and a run without input.
 pub(crate) fn config(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<Config, Failure> {
     let settings = &resolved.settings;
-    let max_line = settings.lines.max_line.0;
-    if !(LEAST_MAX_LINE_BYTES..=MOST_MAX_LINE_BYTES).contains(&max_line) {
-        return usage(format!("{} must lie between 4KiB and 1GiB", resolved.name_of("max-line")));
-    }
     let config = Config {
         input: input(resolved, inputs)?,
         timeout: settings.lines.timeout.0,
@@ -84,7 +80,7 @@ fn input(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<InputConfig, Failur
     let settings = &resolved.settings;
     let mut input = InputConfig {
         envelope: settings.lines.envelope.into(),
-        max_line_bytes: usize::try_from(settings.lines.max_line.0).unwrap_or(usize::MAX),
+        max_line_bytes: max_line_bytes(resolved)?,
         poll_interval: settings.input.poll_interval.0,
         ..InputConfig::default()
     };
@@ -128,6 +124,18 @@ fn signing(resolved: &Resolved) -> Result<Option<SigningConfig>, Failure> {
         Failure::Usage(format!("invalid value '{}' for {}: {why}", path.display(), resolved.name_of("key-file")))
     })?;
     Ok(Some(SigningConfig { keys, max_age: lines.sig_max_age.map(|age| age.0) }))
+}
+
+/// The longest line of the settings, in bytes.
+///
+/// # Errors
+/// One out of its range.
+pub(crate) fn max_line_bytes(resolved: &Resolved) -> Result<usize, Failure> {
+    let max_line = resolved.settings.lines.max_line.0;
+    if !(LEAST_MAX_LINE_BYTES..=MOST_MAX_LINE_BYTES).contains(&max_line) {
+        return usage(format!("{} must lie between 4KiB and 1GiB", resolved.name_of("max-line")));
+    }
+    Ok(usize::try_from(max_line).unwrap_or(usize::MAX))
 }
 
 fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {

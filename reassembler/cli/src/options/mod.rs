@@ -19,3 +19,4 @@ mod nearest;
 pub(crate) mod quantities;
 pub(crate) mod settings;
 pub(crate) mod values;
+pub(crate) mod verify;

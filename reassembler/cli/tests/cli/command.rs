@@ -24,6 +24,19 @@ fn help_of_lifecycle() {
 }
 
 #[test]
+fn help_of_verify() {
+    insta::assert_snapshot!(Program::new().args(["verify", "-h"]).succeeds());
+}
+
+#[test]
+fn verify_refuses_what_means_nothing_to_it() {
+    let said = Program::new().args(["verify", "--timeout", "5s", "a.log"]).fails(64);
+    assert_eq!(said, "error: --timeout means nothing to verify, which stores nothing\n");
+    let said = Program::new().args(["verify"]).fails(64);
+    assert!(said.contains("<LOG>..."), "{said}");
+}
+
+#[test]
 fn version_is_printed() {
     assert_eq!(Program::new().args(["--version"]).succeeds(), concat!("reassemble ", env!("CARGO_PKG_VERSION"), "\n"));
 }

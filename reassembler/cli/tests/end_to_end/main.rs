@@ -17,3 +17,4 @@ mod moto;
 mod programs;
 mod s3;
 mod stored;
+mod verify;

@@ -51,6 +51,15 @@ impl DirStore {
         self.config.root.display().to_string()
     }
 
+    pub(super) fn root(&self) -> &Path {
+        &self.config.root
+    }
+
+    /// The file of a key.
+    pub(super) fn path(&self, key: &str) -> Result<PathBuf, StoreError> {
+        place(&self.config, key).map(|(_, path)| path)
+    }
+
     pub(super) async fn put(&self, object: &SealedObject) -> Result<PutOutcome, StoreError> {
         let (config, object) = (self.config.clone(), object.clone());
         blocking(move || put(&config, &object)).await

@@ -5,6 +5,7 @@
 //! sealed is not stored.
 
 mod dir;
+mod read;
 mod s3;
 mod s3_config;
 mod s3_faults;
@@ -12,6 +13,7 @@ mod s3_faults;
 mod s3_tests;
 
 pub use self::dir::{DirConfig, DirStore};
+pub use self::read::{ListedObject, Listing, ObjectBody};
 pub use self::s3::S3Store;
 pub use self::s3_config::{KmsKey, S3Config};
 

@@ -351,7 +351,11 @@ impl S3Store {
         fault(error, Asked { bucket: self.bucket(), place: &self.shared.place, target: self.target(key), needs })
     }
 
-    fn key(&self, key: &str) -> String {
+    pub(super) fn unreachable(&self, detail: String) -> StoreError {
+        StoreError::Unreachable { place: self.shared.place.clone(), detail }
+    }
+
+    pub(super) fn key(&self, key: &str) -> String {
         match self.shared.config.prefix.as_str() {
             "" => key.to_owned(),
             prefix => format!("{prefix}/{key}"),

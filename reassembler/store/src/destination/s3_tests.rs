@@ -20,14 +20,14 @@ use super::*;
 use crate::checksum::checksum;
 use crate::error::FaultKind;
 
-struct Server {
+pub(super) struct Server {
     dir: TempDir,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Server {
     /// An S3 server with the bucket `captures`, user `key` and password `secret`.
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("s3/captures")).unwrap();
         let mut service = S3ServiceBuilder::new(FileSystem::new(dir.path().join("s3")).unwrap());
@@ -47,11 +47,11 @@ impl Server {
         Self { dir, address }
     }
 
-    fn store(&self) -> S3Store {
+    pub(super) fn store(&self) -> S3Store {
         store(config(self.address), "secret")
     }
 
-    fn object(&self, name: &str, content: &[u8]) -> SealedObject {
+    pub(super) fn object(&self, name: &str, content: &[u8]) -> SealedObject {
         object(self.dir.path().join(name), content)
     }
 
@@ -60,11 +60,11 @@ impl Server {
     }
 }
 
-fn config(address: SocketAddr) -> S3Config {
+pub(super) fn config(address: SocketAddr) -> S3Config {
     S3Config { endpoint: Some(format!("http://{address}")), path_style: true, ..S3Config::new("captures", "/pre/fix/") }
 }
 
-fn store(config: S3Config, secret: &str) -> S3Store {
+pub(super) fn store(config: S3Config, secret: &str) -> S3Store {
     let credentials = SharedCredentialsProvider::new(Credentials::new("key", secret, None, None, "test"));
     let sdk = aws_config::SdkConfig::builder()
         .behavior_version(aws_config::BehaviorVersion::latest())
@@ -173,9 +173,11 @@ async fn puts_say_what_is_wrong() {
 
 /// One answer of the scripted server.
 #[derive(Clone)]
-enum Reply {
+pub(super) enum Reply {
     /// Status, further header lines, body.
     Answer(u16, &'static str, &'static str),
+    /// The same, but of so many bytes only the body is sent before the connection closes.
+    Cut(u16, &'static str, &'static str, usize),
     /// Reads the request and closes the connection.
     Close,
     /// Reads the request and is silent.
@@ -183,7 +185,7 @@ enum Reply {
 }
 
 /// Answers requests in turn; keeps each one's first line and headers. The last answer is repeated.
-async fn scripted(replies: Vec<Reply>) -> (SocketAddr, std::sync::Arc<Mutex<Vec<String>>>) {
+pub(super) async fn scripted(replies: Vec<Reply>) -> (SocketAddr, std::sync::Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let requests = std::sync::Arc::new(Mutex::new(Vec::new()));
@@ -202,6 +204,12 @@ async fn scripted(replies: Vec<Reply>) -> (SocketAddr, std::sync::Arc<Mutex<Vec<
                     Some(Reply::Answer(status, headers, body)) => {
                         let length = body.len();
                         let body = if head.starts_with("HEAD") { "" } else { body };
+                        let text = format!(
+                            "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+                        );
+                        drop(socket.write_all(text.as_bytes()).await);
+                    }
+                    Some(Reply::Cut(status, headers, body, length)) => {
                         let text = format!(
                             "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
                         );
@@ -239,7 +247,7 @@ async fn read_request(socket: &mut tokio::net::TcpStream) -> String {
     String::from_utf8_lossy(&bytes[..head]).into_owned()
 }
 
-fn coded(code: &'static str) -> &'static str {
+pub(super) fn coded(code: &'static str) -> &'static str {
     Box::leak(format!("<Error><Code>{code}</Code><Message>the \u{85}[31mmessage</Message></Error>").into_boxed_str())
 }
 

@@ -1,0 +1,371 @@
+//! Reading a destination's objects: batches line by line, and the bodies that they refer to, each against the hash in its name.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read};
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use reassemble_formats::layout::{BatchEncoding, Partition, hex};
+use reassemble_store::{Destination, ObjectBody, StoreError};
+use serde_json::error::Category;
+use sha2::{Digest, Sha256};
+use tokio::runtime::Runtime;
+
+use super::finding::{Finding, Verdict};
+use super::judge::Judge;
+use super::prints::Run;
+use super::stored::{Stored, StoredBody};
+use super::{Progress, VerifyError};
+
+/// Longest line that is held in memory as it stands; of a longer one only the longest string is.
+const HELD_LINE_BYTES: u64 = 16 << 20;
+/// Decompressed bytes that are read at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// What a key says.
+#[derive(Debug, PartialEq, Eq)]
+enum Key<'k> {
+    /// Exchanges. The hash of the stored bytes is in the name of those that this program writes.
+    Batch { place: Partition, encoding: BatchEncoding, hash: Option<&'k str> },
+    /// A large body. The hash of its bytes is its name.
+    Body { hash: &'k str },
+    /// None of this layout.
+    Foreign,
+}
+
+impl Key<'_> {
+    fn parse(key: &str) -> Key<'_> {
+        let Some((folder, name)) = key.rsplit_once('/') else { return Key::Foreign };
+        let Ok(place) = format!("{folder}/").parse::<Partition>() else { return Key::Foreign };
+        if let Some(hash) = name.strip_suffix(".bin").filter(|hash| is_hex(hash, 64)) {
+            return Key::Body { hash };
+        }
+        for encoding in [BatchEncoding::Gzip, BatchEncoding::Zstd, BatchEncoding::Plain] {
+            if let Some(stem) = name.strip_suffix(encoding.extension()).and_then(|stem| stem.strip_suffix('.')) {
+                let hash = stem.rsplit_once('-').map(|(_, hash)| hash).filter(|hash| is_hex(hash, 32));
+                return Key::Batch { place, encoding, hash };
+            }
+        }
+        Key::Foreign
+    }
+}
+
+fn is_hex(text: &str, len: usize) -> bool {
+    text.len() == len && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Reads all that is stored, and lets it be judged.
+///
+/// # Errors
+/// What keeps the destination from being read. Objects that are read and not good are findings.
+pub(super) fn read(
+    destination: &Destination,
+    runtime: &Runtime,
+    judge: &mut Judge<'_>,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<(), VerifyError> {
+    let mut listing = destination.list();
+    while let Some(page) = runtime.block_on(listing.next_page())? {
+        for object in page {
+            match Key::parse(&object.key) {
+                Key::Foreign => judge.counts.foreign_objects += 1,
+                // It is read where an exchange refers to it.
+                Key::Body { .. } => {}
+                Key::Batch { place, encoding, hash } => {
+                    Batch { destination, runtime, judge: &mut *judge, key: &object.key, place, bodies: HashMap::new() }
+                        .read(encoding, hash)?;
+                }
+            }
+            progress(&Progress::Objects { read: judge.counts.objects, bytes: judge.counts.object_bytes });
+        }
+    }
+    Ok(())
+}
+
+/// A batch that is being read.
+struct Batch<'b, 'j> {
+    destination: &'b Destination,
+    runtime: &'b Runtime,
+    judge: &'b mut Judge<'j>,
+    key: &'b str,
+    place: Partition,
+    /// What the bodies turned out to be that its exchanges refer to, by key; nothing for those that were told to be damaged.
+    bodies: HashMap<String, Option<Run>>,
+}
+
+impl Batch<'_, '_> {
+    fn read(mut self, encoding: BatchEncoding, hash: Option<&str>) -> Result<(), VerifyError> {
+        let Some(body) = self.runtime.block_on(self.destination.open(self.key))? else {
+            self.damaged("object", "it was listed, and is gone");
+            return Ok(());
+        };
+        let mut raw = Raw::new(self.runtime, body);
+        let read = {
+            let decoded: Box<dyn Read + '_> = match encoding {
+                BatchEncoding::Gzip => Box::new(MultiGzDecoder::new(&mut raw)),
+                BatchEncoding::Zstd => Box::new(zstd::Decoder::new(&mut raw).map_err(VerifyError::Runtime)?),
+                BatchEncoding::Plain => Box::new(&mut raw),
+            };
+            self.read_lines(&mut BufReader::with_capacity(BUFFER_BYTES, decoded), HELD_LINE_BYTES)
+        };
+        // What stands behind the last line belongs to the hash too, and a store that failed is no damage of the object.
+        let drained = io::copy(&mut raw, &mut io::sink());
+        if let Some(error) = raw.failed.take() {
+            return Err(error.into());
+        }
+        if let Err(stop) = read {
+            match stop {
+                Stop::Verify(error) => return Err(error),
+                Stop::Decoding(why) => {
+                    self.damaged("compression", &format!("it cannot be decompressed to its end: {why}"))
+                }
+            }
+        }
+        drained.map_err(VerifyError::Runtime)?;
+        self.judge.counts.objects += 1;
+        self.judge.counts.object_bytes += raw.bytes;
+        let sha256 = raw.sha256.finalize();
+        if hash.is_some_and(|hash| hash != hex(&sha256[..16])) {
+            self.damaged("hash", "its bytes have not the hash that its name tells");
+        }
+        Ok(())
+    }
+
+    /// Reads lines; those longer than `held_bytes` are parsed as they come.
+    fn read_lines(&mut self, reader: &mut impl BufRead, held_bytes: u64) -> Result<(), Stop> {
+        let mut line = Vec::new();
+        for number in 1u64.. {
+            line.clear();
+            reader.by_ref().take(held_bytes).read_until(b'\n', &mut line).map_err(Stop::decoding)?;
+            if line.is_empty() {
+                break;
+            }
+            let parsed = if line.ends_with(b"\n") {
+                serde_json::from_slice(&line)
+            } else if (line.len() as u64) < held_bytes {
+                self.damaged("line", &format!("line {number}, the last one, has no end"));
+                serde_json::from_slice(&line)
+            } else {
+                let mut rest = RestOfLine { reader: &mut *reader, ended: false };
+                let parsed = serde_json::from_reader(BufReader::new(line.as_slice().chain(&mut rest)));
+                io::copy(&mut rest, &mut io::sink()).map_err(Stop::decoding)?;
+                parsed
+            };
+            let stored = parsed.map_err(told).and_then(Stored::new);
+            match stored {
+                Ok(stored) => self.exchange(stored)?,
+                Err(why) => self.damaged("line", &format!("line {number}: {why}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn exchange(&mut self, stored: Stored) -> Result<(), VerifyError> {
+        self.judge.counts.stored += 1;
+        if !self.judge.knows(&stored.id, self.key) {
+            return Ok(());
+        }
+        let mut bodies = [None, None];
+        for (part, run) in stored.parts.iter().zip(&mut bodies) {
+            *run = match part.as_ref().map(|part| &part.body) {
+                None => None,
+                Some(StoredBody::Inline(run)) => Some(*run),
+                Some(StoredBody::Object { key, sha256, len, captured }) => {
+                    self.body(key, sha256, *len, &stored)?.map(|run| captured.unwrap_or(run))
+                }
+            };
+        }
+        self.judge.take(self.key, &self.place, stored, bodies);
+        Ok(())
+    }
+
+    /// Reads a body that is an object of its own; nothing where it is damaged, which is told.
+    fn body(&mut self, key: &str, sha256: &str, len: u64, stored: &Stored) -> Result<Option<Run>, VerifyError> {
+        let damaged = |judge: &mut Judge<'_>, what: &str, why: &str| {
+            judge.find(&Finding {
+                id: Some(stored.id.to_string()),
+                object: Some(self.key.to_owned()),
+                other_object: Some(key.to_owned()),
+                what: vec![what.to_owned()],
+                why: why.to_owned(),
+                ..Finding::new(Verdict::Damaged)
+            });
+        };
+        if Key::parse(key) != (Key::Body { hash: sha256 }) {
+            damaged(self.judge, "ref", "the key of its body is none, or has another hash than it tells");
+            return Ok(None);
+        }
+        if let Some(run) = self.bodies.get(key) {
+            return Ok(*run);
+        }
+        let run = match self.runtime.block_on(self.destination.open(key))? {
+            None => {
+                damaged(self.judge, "ref", "its body, an object of its own, is not there");
+                None
+            }
+            Some(body) => {
+                let mut raw = Raw::new(self.runtime, body);
+                let mut run = Run::default();
+                while let Some(piece) = raw.next_piece()? {
+                    run.push(&piece);
+                }
+                self.judge.counts.bodies += 1;
+                self.judge.counts.object_bytes += raw.bytes;
+                if hex(&raw.sha256.finalize()) != sha256 {
+                    damaged(self.judge, "hash", "the bytes of its body have not the hash that its name tells");
+                    None
+                } else if run.len != len {
+                    damaged(self.judge, "ref", "its body has another length than it tells");
+                    None
+                } else {
+                    Some(run)
+                }
+            }
+        };
+        self.bodies.insert(key.to_owned(), run);
+        Ok(run)
+    }
+
+    fn damaged(&mut self, what: &str, why: &str) {
+        self.judge.find(&Finding {
+            object: Some(self.key.to_owned()),
+            what: vec![what.to_owned()],
+            why: why.to_owned(),
+            ..Finding::new(Verdict::Damaged)
+        });
+    }
+}
+
+/// Why a batch was not read to its end.
+enum Stop {
+    Verify(VerifyError),
+    Decoding(String),
+}
+
+impl Stop {
+    fn decoding(error: io::Error) -> Stop {
+        Stop::Decoding(error.to_string())
+    }
+}
+
+impl From<VerifyError> for Stop {
+    fn from(error: VerifyError) -> Self {
+        Stop::Verify(error)
+    }
+}
+
+/// What is wrong with a line, without anything that it says: it may hold secrets.
+fn told(error: serde_json::Error) -> String {
+    let what = match error.classify() {
+        Category::Io => "it cannot be decompressed",
+        Category::Eof => "it is cut",
+        Category::Syntax => "it is no JSON",
+        Category::Data => "it is no stored exchange",
+    };
+    format!("{what} (at byte {})", error.column())
+}
+
+/// The rest of a line, up to its newline.
+struct RestOfLine<'r, R> {
+    reader: &'r mut R,
+    ended: bool,
+}
+
+impl<R: BufRead> Read for RestOfLine<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ended || buffer.is_empty() {
+            return Ok(0);
+        }
+        let ahead = self.reader.fill_buf()?;
+        let (line, ended) = match memchr::memchr(b'\n', ahead) {
+            Some(newline) => (&ahead[..=newline], true),
+            None => (ahead, ahead.is_empty()),
+        };
+        let read = line.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&line[..read]);
+        self.ended = ended && read == line.len();
+        self.reader.consume(read);
+        Ok(read)
+    }
+}
+
+/// An object's bytes as they are stored, hashed and counted as they pass.
+struct Raw<'r> {
+    runtime: &'r Runtime,
+    body: ObjectBody,
+    piece: Bytes,
+    sha256: Sha256,
+    bytes: u64,
+    /// Why the store did not give the rest.
+    failed: Option<StoreError>,
+}
+
+impl<'r> Raw<'r> {
+    fn new(runtime: &'r Runtime, body: ObjectBody) -> Self {
+        Raw { runtime, body, piece: Bytes::new(), sha256: Sha256::new(), bytes: 0, failed: None }
+    }
+
+    fn next_piece(&mut self) -> Result<Option<Bytes>, StoreError> {
+        let piece = self.runtime.block_on(self.body.chunk())?;
+        if let Some(piece) = &piece {
+            self.sha256.update(piece);
+            self.bytes += piece.len() as u64;
+        }
+        Ok(piece)
+    }
+}
+
+impl Read for Raw<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            if self.failed.is_some() {
+                return Err(io::Error::other("the store failed"));
+            }
+            match self.next_piece() {
+                Ok(Some(piece)) => self.piece = piece,
+                Ok(None) => return Ok(0),
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        let read = self.piece.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&self.piece.split_to(read));
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_tell_what_an_object_is() {
+        let folder = "retention=30d/service=a/date=2026-11-22/hour=05";
+        let (half, whole) = ("0123456789abcdef".repeat(2), "0123456789abcdef".repeat(4));
+        let kind = |name: &str| match Key::parse(&format!("{folder}/{name}")) {
+            Key::Batch { encoding, hash, .. } => format!("{} {}", encoding.extension(), hash.unwrap_or("none")),
+            Key::Body { hash } => format!("body {hash}"),
+            Key::Foreign => "foreign".to_owned(),
+        };
+        assert_eq!(kind(&format!("20261122T051530123456Z-{half}.ndjson.gz")), format!("ndjson.gz {half}"));
+        assert_eq!(kind(&format!("x-{half}.ndjson")), format!("ndjson {half}"));
+        assert_eq!(kind("copy.ndjson.zst"), "ndjson.zst none");
+        assert_eq!(kind(&format!("{whole}.bin")), format!("body {whole}"));
+        for name in ["x.bin", "x.json", "ndjson", ".ndjson.gz.tmp"] {
+            assert_eq!(kind(name), "foreign", "{name}");
+        }
+        assert_eq!(Key::parse("a.ndjson"), Key::Foreign);
+        assert_eq!(Key::parse("elsewhere/a.ndjson"), Key::Foreign);
+    }
+
+    #[test]
+    fn the_rest_of_a_line_ends_with_it() {
+        for size in [1, 3, 100] {
+            let mut reader = BufReader::with_capacity(size, &b"rest of it\nnext"[..]);
+            let mut rest = String::new();
+            RestOfLine { reader: &mut reader, ended: false }.read_to_string(&mut rest).unwrap();
+            assert_eq!(rest, "rest of it\n");
+            reader.read_to_string(&mut rest).unwrap();
+            assert_eq!(rest, "rest of it\nnext");
+        }
+    }
+}
