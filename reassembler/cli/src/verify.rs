@@ -27,6 +27,7 @@ pub(crate) fn perform(resolved: &Resolved, options: &VerifyArgs, screen: &Screen
         logs: options.logs.clone(),
         envelope: settings.lines.envelope.into(),
         max_line_bytes: config::max_line_bytes(resolved)?,
+        keys: config::signing(resolved)?.map(|signing| signing.keys),
         to: config::destination(resolved)?,
         grace: options.grace.map(|grace| grace.0).unwrap_or_default(),
         tell_unknown: options.strict,

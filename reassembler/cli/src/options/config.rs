@@ -112,7 +112,11 @@ fn input(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<InputConfig, Failur
     Ok(input)
 }
 
-fn signing(resolved: &Resolved) -> Result<Option<SigningConfig>, Failure> {
+/// The keys whose signatures are taken, where any are set.
+///
+/// # Errors
+/// A key file that is none.
+pub(crate) fn signing(resolved: &Resolved) -> Result<Option<SigningConfig>, Failure> {
     let lines = &resolved.settings.lines;
     let Some(path) = &lines.key_file else {
         if resolved.is_flag("sig-max-age") {

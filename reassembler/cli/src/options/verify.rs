@@ -39,7 +39,8 @@ pub(crate) struct VerifyArgs {
 }
 
 /// Settings that a group brings along and that mean nothing here.
-const MEANINGLESS: [&str; 6] = ["timeout", "summary", "metrics", "s3-storage-class", "s3-sse-kms", "s3-checksums"];
+const MEANINGLESS: [&str; 7] =
+    ["timeout", "sig-max-age", "summary", "metrics", "s3-storage-class", "s3-sse-kms", "s3-checksums"];
 
 const NOTES: &str = "\
 Examples:

@@ -447,13 +447,16 @@ fn with_keys_only_signed_lines_are_stored() {
     let keys = key_file(dir.path());
     let log = fs::read_to_string(&log).unwrap();
     for (name, wrap) in ENVELOPES {
-        let (counts, _dir, captures) = read(&wrapped(log.split_terminator('\n'), wrap), &["--key-file", &keys]);
+        let (counts, dir, captures) = read(&wrapped(log.split_terminator('\n'), wrap), &["--key-file", &keys]);
         let count = |counted: &Value| usize::try_from(counted.as_u64().unwrap()).unwrap();
         let (bad_sig, repeated) = (count(&counts["records"]["bad"]["bad_sig"]), count(&counts["records"]["repeated"]));
         assert_eq!(counts["records"]["bad"], json!({"bad_sig": bad_sig}), "{name}");
         assert!(bad_sig >= planted.len() && repeated >= 5, "{name}: {counts}");
         assert_eq!(bad_sig + repeated, planted.len() + late.len() + 5, "{name}");
         assert_eq!(count(&counts["records"]["conflicting"]), 0, "{name}");
+        let mut verify = reassemble(["verify", "--strict", "--key-file", &keys, "--to"]);
+        let verified = verify.arg(&captures).arg(dir.path().join("app.log")).output().unwrap();
+        assert!(verified.status.success(), "{name}: {}", String::from_utf8_lossy(&verified.stdout));
         let all = stored::read(&captures);
         assert_eq!((all.incomplete, all.all), (0, load.exchanges.len() + 1), "{name}");
         for (id, exchanged) in &load.exchanges {

@@ -3,9 +3,10 @@
 //! This is a second, simpler reading of the specification's "How a reader assembles" (L-7), kept apart from the assembler so that a fault in one does
 //! not hide in the other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use reassemble_formats::head::Place;
+use reassemble_formats::sign::{KeyIndex, KeyRing};
 use reassemble_formats::timestamp::usable_ts;
 use reassemble_formats::{CaptureId, Chunk, Part};
 
@@ -16,13 +17,21 @@ use super::prints::{Facts, Field, PackedFacts, Run};
 #[derive(Debug, Default)]
 pub(super) struct Expectations {
     captures: HashMap<CaptureId, Expected>,
+    /// Whose lines count; nothing where lines need no signature.
+    keys: Option<KeyRing>,
+    /// Captures whose keys may not sign for their services.
+    not_to_be_stored: HashSet<CaptureId>,
     /// Chunks that were there already, or contradict what was.
     pub(super) repeated: u64,
+    /// Chunks that nobody signed who may.
+    pub(super) refused: u64,
 }
 
 /// One capture, and what was found of it.
 #[derive(Debug)]
 pub(super) struct Expected {
+    /// The key that its first line fits, and all others must.
+    key: Option<KeyIndex>,
     pub(super) logged: Logged,
     /// How often it was found complete.
     pub(super) complete: u8,
@@ -58,9 +67,21 @@ pub(super) struct Whole {
 }
 
 impl Expectations {
+    /// No expectations yet; where there are keys, of signed lines alone.
+    pub(super) fn of(keys: Option<KeyRing>) -> Self {
+        Expectations { keys, ..Expectations::default() }
+    }
+
     /// Takes a chunk, in the order in which the logs have it.
     pub(super) fn take(&mut self, chunk: Chunk) {
-        let expected = self.captures.entry(chunk.id.clone()).or_insert_with(|| Expected {
+        let key = self.keys.as_ref().and_then(|keys| keys.check(&chunk));
+        if self.keys.is_some() && (key.is_none() || self.not_to_be_stored.contains(&chunk.id)) {
+            self.refused += 1;
+            return;
+        }
+        let id = chunk.id.clone();
+        let expected = self.captures.entry(id.clone()).or_insert_with(|| Expected {
+            key,
             logged: Logged::Open(Box::default()),
             complete: 0,
             differs: false,
@@ -70,11 +91,27 @@ impl Expectations {
             self.repeated += 1;
             return;
         };
-        if !open.part_mut(chunk.part).take(chunk) {
+        if key != expected.key {
+            self.refused += 1;
+        } else if !open.part_mut(chunk.part).take(chunk) {
             self.repeated += 1;
         } else if let Some(whole) = open.whole() {
-            expected.logged = Logged::Whole(Box::new(whole));
+            if may_sign(self.keys.as_ref(), key, open) {
+                expected.logged = Logged::Whole(Box::new(whole));
+            } else {
+                self.captures.remove(&id);
+                self.not_to_be_stored.insert(id);
+            }
         }
+    }
+
+    /// The logs are read: forgets captures whose keys may not sign for their services.
+    pub(super) fn end(&mut self) {
+        let keys = self.keys.as_ref();
+        self.captures.retain(|_, expected| match &expected.logged {
+            Logged::Open(open) => may_sign(keys, expected.key, open),
+            Logged::Whole(_) => true,
+        });
     }
 
     /// A capture's expectation.
@@ -91,6 +128,12 @@ impl Expectations {
     pub(super) fn len(&self) -> usize {
         self.captures.len()
     }
+}
+
+/// Whether a capture's key may sign for its service (L-8.7).
+fn may_sign(keys: Option<&KeyRing>, key: Option<KeyIndex>, open: &Open) -> bool {
+    let (Some(keys), Some(key)) = (keys, key) else { return true };
+    keys.may_sign(key, open.part(Part::Request).section(Part::Request, Place::Head).service.as_deref())
 }
 
 impl Open {

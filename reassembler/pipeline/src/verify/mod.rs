@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reassemble_formats::Envelope;
+use reassemble_formats::sign::KeyRing;
 use reassemble_sources::SourceError;
 use reassemble_store::StoreError;
 
@@ -39,6 +40,8 @@ pub struct VerifyConfig {
     pub envelope: Envelope,
     /// Longest line in bytes; longer ones are skipped and counted.
     pub max_line_bytes: usize,
+    /// Whose lines count; `None`: lines need no signature.
+    pub keys: Option<KeyRing>,
     /// Where exchanges are stored.
     pub to: DestinationConfig,
     /// Captures younger than this are not judged where they are missing or incomplete.
@@ -120,10 +123,12 @@ pub fn verify(
         grace => i64::try_from(now.saturating_sub(grace).as_micros()).unwrap_or(i64::MAX),
     };
     let mut outcome = Outcome::default();
-    let mut expectations = expected::Expectations::default();
+    let mut expectations = expected::Expectations::of(config.keys.clone());
     let files = logs::files(&config.logs)?;
     let counts = &mut outcome.counts;
     outcome.unread = logs::read(&files, config.envelope, config.max_line_bytes, &mut expectations, counts, progress)?;
+    expectations.end();
+    counts.bad_records += expectations.refused;
     counts.logged_complete = expectations.iter().filter(|(_, expected)| expected.logged.is_whole()).count() as u64;
     counts.logged_incomplete = expectations.len() as u64 - counts.logged_complete;
 

@@ -70,6 +70,8 @@ pub(super) struct SectionFacts {
     pub(super) ts: Option<Box<str>>,
     /// Whether a request's head says that no response comes.
     pub(super) oneway: bool,
+    /// Its service, where it names one.
+    pub(super) service: Option<Box<str>>,
     /// What a tail says of the body.
     len: Option<u64>,
     crc: Option<u32>,
@@ -196,6 +198,7 @@ impl SectionFacts {
             facts,
             is_object: true,
             ts: known.ts.map(String::into_boxed_str),
+            service: known.service.map(String::into_boxed_str),
             oneway: known.oneway == Some(true),
             len: known.len,
             crc: known.crc,

@@ -77,6 +77,7 @@ impl Case {
             logs: vec![log],
             envelope: Envelope::Auto,
             max_line_bytes: 1 << 20,
+            keys: None,
             to: DestinationConfig::Dir(dir.path().join("captures")),
             grace: Duration::ZERO,
             tell_unknown: true,
