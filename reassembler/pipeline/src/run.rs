@@ -331,7 +331,8 @@ impl Builder {
             .enable_all()
             .build()
             .map_err(RunError::Thread)?;
-        let destination = runtime.block_on(connect(&config.store.to))?;
+        let destination =
+            runtime.block_on(connect(&config.store.to))?.with_modes(config.store.file_mode, config.store.folder_mode);
         let (spool, restored, state_dir) = open_spool(&config)?;
         let gauges = Arc::new(StoreGauges::default());
         gauges.objects_waiting.store(restored.sealed_objects as u64, Ordering::Relaxed);
@@ -400,7 +401,11 @@ impl Builder {
         let reader = spool.reader();
         let (uploader, events) = {
             let _entered = runtime.enter();
-            Uploader::spawn(Arc::new(reader.clone()), self.destination, UploadConfig::default())
+            Uploader::spawn(
+                Arc::new(reader.clone()),
+                self.destination,
+                UploadConfig::patient(config.store.retry_max_delay),
+            )
         };
         runtime.spawn(pass_events(events, store.clone()));
         let base: Ledger = serde_json::from_slice(&restored.ledger).unwrap_or_default();
@@ -508,6 +513,7 @@ pub(crate) async fn connect(to: &DestinationConfig) -> Result<Destination, Store
     Ok(match to {
         DestinationConfig::Dir(root) => Destination::Dir(DirStore::new(DirConfig::new(root))),
         DestinationConfig::S3 { bucket, prefix, options } => {
+            let defaults = S3Config::new(bucket, prefix);
             let config = S3Config {
                 region: options.region.clone(),
                 endpoint: options.endpoint.clone(),
@@ -518,7 +524,8 @@ pub(crate) async fn connect(to: &DestinationConfig) -> Result<Destination, Store
                     .as_ref()
                     .map(|key| if key.is_empty() { KmsKey::Default } else { KmsKey::Id(key.clone()) }),
                 checksums_when_required: options.checksums_when_required,
-                ..S3Config::new(bucket, prefix)
+                attempt_timeout: options.timeout.unwrap_or(defaults.attempt_timeout),
+                ..defaults
             };
             Destination::S3(S3Store::connect(config).await?)
         }
