@@ -71,6 +71,8 @@ pub struct S3Options {
     pub sse_kms_key: Option<String>,
     /// Send checksums only where S3 requires them.
     pub checksums_when_required: bool,
+    /// Longest time for one request, beside what its body takes; `None`: the store's default.
+    pub timeout: Option<Duration>,
 }
 
 /// Where exchanges go.
@@ -114,6 +116,12 @@ pub struct StoreConfig {
     pub retention: Retention,
     /// How often what was read is made durable.
     pub commit_interval: Duration,
+    /// Longest delay between tries of an upload.
+    pub retry_max_delay: Duration,
+    /// Mode of files in a directory.
+    pub file_mode: u32,
+    /// Mode of folders in a directory.
+    pub folder_mode: u32,
     /// Whether damaged spool files are set aside at the start, and their exchanges given up.
     pub accept_damage: bool,
 }

@@ -329,7 +329,8 @@ impl Builder {
             .enable_all()
             .build()
             .map_err(RunError::Thread)?;
-        let destination = runtime.block_on(connect(&config.store.to))?;
+        let destination =
+            runtime.block_on(connect(&config.store.to))?.with_modes(config.store.file_mode, config.store.folder_mode);
         let (spool, restored, state_dir) = open_spool(&config)?;
         let gauges = Arc::new(StoreGauges::default());
         gauges.objects_waiting.store(restored.sealed_objects as u64, Ordering::Relaxed);
@@ -398,7 +399,11 @@ impl Builder {
         let reader = spool.reader();
         let (uploader, events) = {
             let _entered = runtime.enter();
-            Uploader::spawn(Arc::new(reader.clone()), self.destination, UploadConfig::default())
+            Uploader::spawn(
+                Arc::new(reader.clone()),
+                self.destination,
+                UploadConfig::patient(config.store.retry_max_delay),
+            )
         };
         runtime.spawn(pass_events(events, store.clone()));
         let base = read_ledger(&restored.ledger)?;
@@ -526,6 +531,7 @@ pub(crate) async fn connect(to: &DestinationConfig) -> Result<Destination, Store
     Ok(match to {
         DestinationConfig::Dir(root) => Destination::Dir(DirStore::new(DirConfig::new(root))),
         DestinationConfig::S3 { bucket, prefix, options } => {
+            let defaults = S3Config::new(bucket, prefix);
             let config = S3Config {
                 region: options.region.clone(),
                 endpoint: options.endpoint.clone(),
@@ -536,7 +542,8 @@ pub(crate) async fn connect(to: &DestinationConfig) -> Result<Destination, Store
                     .as_ref()
                     .map(|key| if key.is_empty() { KmsKey::Default } else { KmsKey::Id(key.clone()) }),
                 checksums_when_required: options.checksums_when_required,
-                ..S3Config::new(bucket, prefix)
+                attempt_timeout: options.timeout.unwrap_or(defaults.attempt_timeout),
+                ..defaults
             };
             Destination::S3(S3Store::connect(config).await?)
         }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What is wrong with a spool file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -297,6 +298,8 @@ pub enum StoreError {
         place: String,
         /// The store's own words.
         detail: String,
+        /// When the store wants to be asked again, where it said so.
+        retry_after: Option<Duration>,
     },
     /// Anything else that the store refuses.
     #[error(
@@ -342,7 +345,7 @@ impl StoreError {
     /// Whether and how to try again.
     pub fn kind(&self) -> FaultKind {
         match self {
-            Self::Unreachable { .. } | Self::Busy { .. } => FaultKind::Transient,
+            Self::Unreachable { .. } | Self::Busy { .. } | Self::SkewedClock { .. } => FaultKind::Transient,
             Self::ExpiredCredentials { .. } | Self::NoCredentials { .. } | Self::WrongCredentials { .. } => {
                 FaultKind::Credentials
             }
@@ -356,9 +359,16 @@ impl StoreError {
             Self::NoSuchBucket { .. }
             | Self::AccessDenied { .. }
             | Self::WrongRegion { .. }
-            | Self::SkewedClock { .. }
             | Self::Refused { .. }
             | Self::Config(_) => FaultKind::Permanent,
+        }
+    }
+
+    /// When the store wants to be asked again, where it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 

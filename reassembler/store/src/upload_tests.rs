@@ -1,8 +1,13 @@
 //! Tests of the uploader against a scripted destination; time is tokio's, paused.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::time::Instant;
 
 use super::*;
+use crate::object::ObjectKind;
 
 /// Answers each object's tries in turn from a script, then with success.
 #[derive(Clone, Default)]
@@ -24,7 +29,7 @@ struct Script {
 fn error(kind: FaultKind) -> StoreError {
     let (place, detail) = ("test".to_owned(), "scripted".to_owned());
     match kind {
-        FaultKind::Transient => StoreError::Busy { place, detail },
+        FaultKind::Transient => StoreError::Busy { place, detail, retry_after: None },
         FaultKind::Credentials => StoreError::ExpiredCredentials { place, detail },
         FaultKind::Permanent => StoreError::NoSuchBucket { bucket: detail, place },
         FaultKind::Object => StoreError::Conflict { target: place, detail },
@@ -74,7 +79,7 @@ impl SealedQueue for Queue {
 }
 
 impl Queue {
-    /// `B` is a batch, `b` a body.
+    /// `B` is a batch, `b` a body; a digit changes the folder of what follows.
     fn of(kinds: &str) -> Arc<Self> {
         let queue = Self::default();
         queue.add(kinds);
@@ -83,12 +88,17 @@ impl Queue {
 
     fn add(&self, kinds: &str) {
         let mut objects = self.0.lock().unwrap();
+        let mut folder = '0';
         for kind in kinds.chars() {
+            if kind.is_ascii_digit() {
+                folder = kind;
+                continue;
+            }
             let object_no = objects.len() as u64;
             objects.push(SealedObject {
                 object_no,
                 kind: if kind == 'b' { ObjectKind::Body } else { ObjectKind::Batch },
-                key: format!("key-{object_no}"),
+                key: format!("{folder}/key-{object_no}"),
                 path: "/nowhere".into(),
                 bytes: 10,
                 sha256: [0; 32],
@@ -146,7 +156,7 @@ async fn an_outage_is_waited_out_with_growing_delays_and_its_end_wakes_all() {
     let config = UploadConfig { parallel: 2, max_retry: Duration::from_secs(3600), ..UploadConfig::default() };
     let (_uploader, mut events) = Uploader::spawn_with(Queue::of("BBBBBB"), store.clone(), config);
     let mut delays: HashMap<u64, Vec<Duration>> = HashMap::new();
-    for _ in 0..24 {
+    for _ in 0..12 {
         match events.recv().await.unwrap() {
             UploadEvent::Failing { object_no: Some(no), retry_in, kind: FaultKind::Transient, .. } => {
                 delays.entry(no).or_default().push(retry_in);
@@ -219,4 +229,99 @@ async fn a_stop_waits_for_what_is_under_way_and_not_for_retries() {
     let start = Instant::now();
     assert!(!uploader.stop(Duration::from_secs(2)).await);
     assert_eq!(start.elapsed(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_holds_the_batches_of_its_own_folder_alone() {
+    let store = Scripted::default();
+    store.shared.took.lock().unwrap().insert(0, Duration::from_secs(1000));
+    let (_uploader, mut events) = Uploader::spawn_with(Queue::of("1bBB2BB"), store, UploadConfig::default());
+    let (first, _) = stored(&mut events, 2).await;
+    assert_eq!(first, [3, 4]);
+    assert_eq!(stored(&mut events, 3).await.0[0], 0);
+}
+
+/// Objects that are refused for ever, as many as there are places, before some that are not.
+async fn poisoned(kind: FaultKind) -> (Scripted, Uploader, mpsc::Receiver<UploadEvent>) {
+    let store = Scripted::default();
+    for no in 0..4 {
+        store.fail(no, &vec![kind; 100_000]);
+    }
+    let (uploader, events) = Uploader::spawn_with(Queue::of(&"B".repeat(200)), store.clone(), UploadConfig::default());
+    (store, uploader, events)
+}
+
+#[tokio::test(start_paused = true)]
+async fn poisoned_objects_block_no_others_and_do_not_pass_for_an_outage() {
+    for kind in [FaultKind::Transient, FaultKind::Permanent, FaultKind::Object] {
+        let (store, _uploader, mut events) = poisoned(kind).await;
+        let (mut numbers, _) = stored(&mut events, 196).await;
+        numbers.sort_unstable();
+        assert_eq!(numbers, (4..200).collect::<Vec<_>>());
+        // Neither are they tried at every success of the others.
+        let tries = store
+            .shared
+            .log
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| ["start 0", "start 1"].contains(&line.as_str()))
+            .count();
+        assert!(tries < 40, "{kind:?}: {tries} tries");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_object_waits_for_is_told_until_it_is_stored() {
+    let store = Scripted::default();
+    store.fail(0, &[FaultKind::Object; 2]);
+    store.fail(1, &[FaultKind::Transient]);
+    let config = UploadConfig { parallel: 1, ..UploadConfig::default() };
+    let (_uploader, mut events) = Uploader::spawn_with(Queue::of("BB"), store, config);
+    let mut told = Vec::new();
+    while told.last() != Some(&"recovered".to_owned()) {
+        told.push(match events.recv().await.unwrap() {
+            UploadEvent::Stored { object_no, .. } => format!("stored {object_no}"),
+            UploadEvent::Failing { object_no, kind, .. } => format!("{} {kind:?}", object_no.unwrap()),
+            UploadEvent::Recovered => "recovered".to_owned(),
+        });
+    }
+    // The outage of object 1 hid what is wrong with object 0; its end shows it again.
+    assert_eq!(told, ["0 Object", "1 Transient", "stored 1", "0 Object", "0 Object", "stored 0", "recovered"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_does_not_grow_the_load_when_places_go_round() {
+    let store = Scripted::default();
+    store.shared.outage.store(true, Ordering::Relaxed);
+    let (_uploader, mut events) =
+        Uploader::spawn_with(Queue::of(&"B".repeat(50)), store.clone(), UploadConfig::default());
+    let reading = tokio::spawn(async move { stored(&mut events, 50).await.0.len() });
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let tries = store.shared.log.lock().unwrap().len();
+    // Four places, each tried every 7.5 to 15 seconds, and a few times more at first.
+    assert!((900..2200).contains(&tries), "{tries}");
+    store.shared.outage.store(false, Ordering::Relaxed);
+    let start = Instant::now();
+    assert_eq!(reading.await.unwrap(), 50);
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_is_asked_again_when_it_said() {
+    #[derive(Clone)]
+    struct Throttled(Instant);
+    impl Put for Throttled {
+        async fn put(&self, _: &SealedObject) -> Result<PutOutcome, StoreError> {
+            if self.0.elapsed() >= Duration::from_secs(100) {
+                return Ok(PutOutcome::Stored);
+            }
+            let (place, detail) = ("test".to_owned(), "503".to_owned());
+            Err(StoreError::Busy { place, detail, retry_after: Some(Duration::from_secs(100)) })
+        }
+    }
+    let (_uploader, mut events) =
+        Uploader::spawn_with(Queue::of("B"), Throttled(Instant::now()), UploadConfig::default());
+    let (_, others) = stored(&mut events, 1).await;
+    assert_eq!(others.len(), 1, "{others:?}");
 }

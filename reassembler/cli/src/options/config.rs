@@ -181,8 +181,19 @@ fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {
         inline_body_bytes: resolved.settings.content.inline_body.0,
         retention: retention(resolved),
         commit_interval: storage.commit_interval.0,
+        retry_max_delay: storage.retry_max_delay.0,
+        file_mode: storage.file_mode.0,
+        folder_mode: folder_mode(resolved)?,
         accept_damage: storage.accept_damage,
     })
+}
+
+fn folder_mode(resolved: &Resolved) -> Result<u32, Failure> {
+    let mode = resolved.settings.storage.folder_mode.0;
+    if mode & 0o100 == 0 {
+        return usage(format!("{} must let the owner enter (x), such as 0750", resolved.name_of("folder-mode")));
+    }
+    Ok(mode)
 }
 
 /// The retention classes of the settings.
@@ -222,6 +233,7 @@ pub(crate) fn destination(resolved: &Resolved) -> Result<DestinationConfig, Fail
                 storage_class: settings.s3_storage_class.as_ref().map(|class| class.0.clone()),
                 sse_kms_key: settings.s3_sse_kms.clone(),
                 checksums_when_required: settings.s3_checksums == Checksums::Required,
+                timeout: Some(resolved.settings.storage.upload_timeout.0),
             },
         }),
     }
@@ -266,6 +278,8 @@ mod tests {
         assert_eq!((config.store.compression, config.store.compression_level), (Compression::Gzip, None));
         assert_eq!((config.store.spool_limit_bytes, config.store.inline_body_bytes), (1 << 30, 1 << 20));
         assert_eq!(config.store.commit_interval, Duration::from_secs(1));
+        assert_eq!(config.store.retry_max_delay, Duration::from_secs(15));
+        assert_eq!((config.store.file_mode, config.store.folder_mode), (0o600, 0o700));
         let retention = config.store.retention;
         assert_eq!((retention.normal_days, retention.errors_days, retention.incomplete_days), (30, 90, 7));
     }
@@ -316,6 +330,7 @@ mod tests {
         assert!(made("a.log --compression none --compression-level 1", "", true).is_err());
         assert!(made("a.log --spool-limit 1KiB", "", true).is_err());
         assert!(made("a.log --batch-bytes 0", "", true).is_err());
+        assert!(made("a.log --folder-mode 0600", "", true).is_err());
     }
 
     #[test]

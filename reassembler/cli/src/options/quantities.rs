@@ -1,4 +1,4 @@
-//! Quantities as people write them: sizes, durations, days. Each is in range once it exists.
+//! Quantities as people write them: sizes, durations, days, permissions. Each is in range once it exists.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -120,6 +120,23 @@ impl FromStr for Interval {
     }
 }
 
+/// Permissions of a file or folder, in octal: `0640`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mode(pub(crate) u32);
+
+impl FromStr for Mode {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let is_octal = !text.is_empty() && text.bytes().all(|b| matches!(b, b'0'..=b'7'));
+        match u32::from_str_radix(text, 8) {
+            Ok(mode) if is_octal && mode <= 0o777 && mode & 0o600 == 0o600 => Ok(Mode(mode)),
+            Ok(mode) if is_octal && mode <= 0o777 => bad("the owner must be able to read and write: 0600 is the least"),
+            _ => bad("permissions are three octal digits, such as 0640"),
+        }
+    }
+}
+
 /// Whole days, as lifecycle rules of object stores count them: `30d`, `4w`, `1y` (365 days).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Days(pub(crate) u32);
@@ -206,6 +223,17 @@ mod tests {
         assert_eq!(why::<Span>("99999999999999999999s"), why::<Span>("s"));
         assert_eq!(why::<Span>("18446744073709551615h"), "that is longer than ten years");
         assert_eq!(why::<Interval>("0s"), "it must be more than nothing: 1ms is the least");
+    }
+
+    #[test]
+    fn permissions_are_octal_and_leave_the_owner_in() {
+        for (text, mode) in [("0600", 0o600), ("640", 0o640), ("0777", 0o777)] {
+            assert_eq!(text.parse::<Mode>(), Ok(Mode(mode)), "{text}");
+        }
+        assert!(why::<Mode>("0440").contains("0600 is the least"));
+        for text in ["", "u=rw", "0o600", "8", "01777", "+600", "rw-------"] {
+            assert_eq!(why::<Mode>(text), "permissions are three octal digits, such as 0640", "{text}");
+        }
     }
 
     #[test]

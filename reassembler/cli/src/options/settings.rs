@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser};
 
-use super::quantities::{Bytes, Days, Interval, Span};
+use super::quantities::{Bytes, Days, Interval, Mode, Span};
 use super::values::{
     Checksums, CompressionName, Destination, Endpoint, Envelope, FieldName, ListenAddr, LogFormat, LogLevel,
     StorageClass, SummaryFormat,
@@ -171,6 +171,22 @@ pub(crate) struct StorageArgs {
     /// Memory for what is read and not on disk yet: beyond it open captures and long bodies go to the state directory and come back
     #[arg(long, value_name = "SIZE", default_value = "16MiB", hide_short_help = true)]
     pub(crate) memory: Bytes,
+
+    /// Longest wait between tries of an upload; four times that where only a person can help
+    #[arg(long, value_name = "DURATION", default_value = "15s", hide_short_help = true)]
+    pub(crate) retry_max_delay: Interval,
+
+    /// Longest time for a request to S3, beside what its body takes; then it is tried again
+    #[arg(long, value_name = "DURATION", default_value = "30s", hide_short_help = true)]
+    pub(crate) upload_timeout: Interval,
+
+    /// Permissions of files in a directory, whatever the umask
+    #[arg(long, value_name = "MODE", default_value = "0600", hide_short_help = true)]
+    pub(crate) file_mode: Mode,
+
+    /// Permissions of folders in a directory, whatever the umask
+    #[arg(long, value_name = "MODE", default_value = "0700", hide_short_help = true)]
+    pub(crate) folder_mode: Mode,
 
     /// Begin in spite of damaged spool files: they are set aside, and the exchanges in them given up
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_value = "false",

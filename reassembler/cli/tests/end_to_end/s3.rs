@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use crate::fault_server::FaultServer;
+
 /// The server, with the bucket `bucket`, for as long as this lives.
 pub(crate) struct S3 {
     dir: TempDir,
@@ -26,7 +28,9 @@ impl S3 {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("bucket")).unwrap();
         let mut service = S3ServiceBuilder::new(FileSystem::new(dir.path()).unwrap());
-        service.set_auth(SimpleAuth::from_single("key", "secret"));
+        let mut users = SimpleAuth::from_single("key", "secret");
+        users.register("renewed".into(), "renewed-secret".into());
+        service.set_auth(users);
         let service = service.build();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -40,6 +44,11 @@ impl S3 {
             }
         });
         S3 { dir, address, _runtime: runtime }
+    }
+
+    /// A proxy in front of it that misbehaves as it is told.
+    pub(crate) fn behind_faults(&self) -> FaultServer {
+        FaultServer::start(self.address, self.dir.path().to_owned())
     }
 
     /// Points a command at this server.

@@ -47,6 +47,11 @@ impl DirStore {
         Self { config }
     }
 
+    pub(super) fn with_modes(mut self, file_mode: u32, folder_mode: u32) -> Self {
+        (self.config.file_mode, self.config.folder_mode) = (file_mode, folder_mode);
+        self
+    }
+
     pub(super) fn describe(&self) -> String {
         self.config.root.display().to_string()
     }
@@ -75,17 +80,22 @@ fn put(config: &DirConfig, object: &SealedObject) -> Result<PutOutcome, StoreErr
     verify(object)?;
     let (folder, path) = place(config, &object.key)?;
     make_folders(config, &folder)?;
+    // Before the link, which is never to be seen with another mode.
+    set_mode(&object.path, config.file_mode)?;
     let outcome = match fs::hard_link(&object.path, &path) {
-        Ok(()) => {
-            set_mode(&path, config.file_mode)?;
-            PutOutcome::Stored
-        }
+        Ok(()) => PutOutcome::Stored,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => compare(object, &path)?,
         // Another file system, or one without links: whatever the reason, a copy tells whether the destination is good.
         Err(_) => copy(config, object, &folder, &path)?,
     };
     // After `AlreadyStored` too: the put before may have died ahead of its fsync.
-    sync_dir(&folder).map_err(StoreError::file("fsync", &folder))?;
+    sync_dir(&folder).map_err(|source| {
+        if outcome == PutOutcome::Stored {
+            // An fsync that failed may succeed the next time without having written anything: the entry has to be made anew.
+            drop(fs::remove_file(&path));
+        }
+        StoreError::file("fsync", &folder)(source)
+    })?;
     Ok(outcome)
 }
 
@@ -139,6 +149,9 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
 }
 
 fn compare(object: &SealedObject, path: &Path) -> Result<PutOutcome, StoreError> {
+    if !path.is_file() {
+        return Err(StoreError::Conflict { target: path.display().to_string(), detail: "it is no file".into() });
+    }
     let sum = checksum(path).map_err(StoreError::file("read", path))?;
     if sum.sha256 == object.sha256 {
         return Ok(PutOutcome::AlreadyStored);
@@ -148,11 +161,16 @@ fn compare(object: &SealedObject, path: &Path) -> Result<PutOutcome, StoreError>
 }
 
 fn copy(config: &DirConfig, object: &SealedObject, folder: &Path, path: &Path) -> Result<PutOutcome, StoreError> {
-    if path.exists() {
-        return compare(object, path);
-    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.tmp"));
+    if path.exists() {
+        let outcome = compare(object, path)?;
+        // What a copy left that was killed, where no other instance has it in hand.
+        if temporary.exists() && lock_temporary(&temporary, config.file_mode).is_ok() {
+            drop(fs::remove_file(&temporary));
+        }
+        return Ok(outcome);
+    }
     let mut out = lock_temporary(&temporary, config.file_mode)?;
     let written = (|| {
         out.set_len(0)?;
@@ -183,7 +201,11 @@ fn lock_temporary(temporary: &Path, mode: u32) -> Result<File, StoreError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let place = temporary.display().to_string();
-            return Err(StoreError::Busy { place, detail: "another instance is writing the same object".into() });
+            return Err(StoreError::Busy {
+                place,
+                detail: "another instance is writing the same object".into(),
+                retry_after: None,
+            });
         }
         Err(TryLockError::Error(source)) => return Err(StoreError::file("lock", temporary)(source)),
     }
@@ -192,7 +214,11 @@ fn lock_temporary(temporary: &Path, mode: u32) -> Result<File, StoreError> {
         Ok(named) if named.ino() == ours => Ok(file),
         _ => {
             let place = temporary.display().to_string();
-            Err(StoreError::Busy { place, detail: "another instance has just written the same object".into() })
+            Err(StoreError::Busy {
+                place,
+                detail: "another instance has just written the same object".into(),
+                retry_after: None,
+            })
         }
     }
 }
@@ -294,7 +320,28 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"line\n");
         assert_eq!(mode(&path), 0o640);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::write(folder.join(format!(".{}.tmp", path.file_name().unwrap().to_str().unwrap())), b"li").unwrap();
         assert_eq!(copy(&config, &object, &folder, &path).unwrap(), PutOutcome::AlreadyStored);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_under_the_key_is_a_conflict_of_this_object() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = DirConfig::new(dir.path().join("out"));
+        let object = object(dir.path(), b"line\n");
+        fs::create_dir_all(config.root.join(&object.key)).unwrap();
+        assert_eq!(put(&config, &object).unwrap_err().kind(), FaultKind::Object);
+    }
+
+    #[test]
+    fn modes_are_those_that_were_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = DirConfig { file_mode: 0o644, folder_mode: 0o755, root: dir.path().join("out") };
+        let object = object(dir.path(), b"line\n");
+        put(&config, &object).unwrap();
+        let path = config.root.join(&object.key);
+        assert_eq!((mode(&path), mode(path.parent().unwrap()), mode(&config.root)), (0o644, 0o755, 0o755));
     }
 
     #[test]

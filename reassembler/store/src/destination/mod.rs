@@ -7,8 +7,12 @@
 mod dir;
 mod read;
 mod s3;
+mod s3_compare;
 mod s3_config;
+#[cfg(test)]
+mod s3_fault_tests;
 mod s3_faults;
+mod s3_send;
 #[cfg(test)]
 mod s3_tests;
 
@@ -47,6 +51,15 @@ pub enum Destination {
 }
 
 impl Destination {
+    /// The same with other modes of files and folders, where it makes any.
+    #[must_use]
+    pub fn with_modes(self, file_mode: u32, folder_mode: u32) -> Self {
+        match self {
+            Self::Dir(store) => Self::Dir(store.with_modes(file_mode, folder_mode)),
+            Self::S3(_) => self,
+        }
+    }
+
     /// Stores one object.
     ///
     /// # Errors

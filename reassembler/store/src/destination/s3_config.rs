@@ -6,7 +6,10 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig};
+
+/// How long a body may stand still.
+const STALL: Duration = Duration::from_secs(20);
 
 /// The key that objects are encrypted with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +47,8 @@ pub struct S3Config {
     pub part_bytes: u64,
     /// Longest time for a connection.
     pub connect_timeout: Duration,
-    /// Longest time for one request; a hang ends here.
+    /// Longest time for one request, beside what its body takes at 64 KiB a second; a hang ends here.
     pub attempt_timeout: Duration,
-    /// Longest time for one request with the SDK's own retries.
-    pub operation_timeout: Duration,
 }
 
 impl S3Config {
@@ -66,8 +67,7 @@ impl S3Config {
             multipart_bytes: 16 << 20,
             part_bytes: 8 << 20,
             connect_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(60),
-            operation_timeout: Duration::from_secs(180),
+            attempt_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -86,15 +86,37 @@ pub(super) async fn load(config: &S3Config) -> SdkConfig {
     sdk
 }
 
+/// What a connection carries at least: what is slower is taken for a hang.
+pub(super) const LEAST_BYTES_PER_S: u64 = 64 << 10;
+
+/// Attempts that an operation has time for. The SDK makes a third of what fails fast; a hang is told sooner.
+const ATTEMPTS: u32 = 2;
+/// What the SDK waits between attempts, at most: an answer must not be hidden by the time-out behind it.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(10);
+
+/// The time-outs of a request with so long a body.
+fn timeouts(config: &S3Config, body_bytes: u64) -> TimeoutConfig {
+    let attempt = config.attempt_timeout + Duration::from_millis(body_bytes.saturating_mul(1000) / LEAST_BYTES_PER_S);
+    TimeoutConfig::builder()
+        .connect_timeout(config.connect_timeout.min(config.attempt_timeout))
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(attempt * ATTEMPTS + BETWEEN_ATTEMPTS)
+        .build()
+}
+
+/// What differs for one request with a body.
+pub(super) fn overridden(config: &S3Config, body_bytes: u64) -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::new().timeout_config(timeouts(config, body_bytes))
+}
+
 /// The client.
 pub(super) fn client(config: &S3Config, sdk: &SdkConfig) -> Client {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(config.connect_timeout)
-        .operation_attempt_timeout(config.attempt_timeout)
-        .operation_timeout(config.operation_timeout);
+    // A body of which not a byte is taken, or given, ends much sooner than its time-out.
+    let stalls = StalledStreamProtectionConfig::enabled().grace_period(config.attempt_timeout.min(STALL)).build();
     let mut builder = aws_sdk_s3::config::Builder::from(sdk)
         .force_path_style(config.path_style)
-        .timeout_config(timeouts.build())
+        .timeout_config(timeouts(config, 0))
+        .stalled_stream_protection(stalls)
         .retry_config(RetryConfig::standard());
     if let Some(endpoint) = &config.endpoint {
         builder = builder.endpoint_url(endpoint);
@@ -105,4 +127,17 @@ pub(super) fn client(config: &S3Config, sdk: &SdkConfig) -> Client {
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
     }
     Client::from_conf(builder.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_outs_grow_with_what_is_sent() {
+        let config = S3Config::new("b", "");
+        assert_eq!(timeouts(&config, 0).operation_attempt_timeout(), Some(Duration::from_secs(30)));
+        assert_eq!(timeouts(&config, 16 << 20).operation_attempt_timeout(), Some(Duration::from_secs(30 + 256)));
+        assert_eq!(timeouts(&config, 16 << 20).operation_timeout(), Some(Duration::from_secs(2 * (30 + 256) + 10)));
+    }
 }

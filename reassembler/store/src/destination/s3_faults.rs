@@ -1,15 +1,20 @@
 //! What an S3 store's answers mean: SDK errors become [`StoreError`]s, here and nowhere else.
 
 use std::error::Error;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 
 use crate::error::StoreError;
 
 /// Longest text of a store that is passed on.
 const MAX_DETAIL_CHARS: usize = 300;
+
+/// Longest time that a store may ask us to stay away.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// Who was asked, for what.
 #[derive(Debug, Clone)]
@@ -28,7 +33,20 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) code: String,
     detail: String,
-    bucket_region: Option<String>,
+    /// Where the bucket is, in words that go after its name.
+    elsewhere: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl Answer {
+    /// The store does not know `If-None-Match`, or one of the other headers: some say so by a code, some by a status, some in words.
+    pub(super) fn knows_no_conditions(&self) -> bool {
+        let worded = || {
+            let words = self.detail.to_ascii_lowercase();
+            words.contains("if-none-match") || words.contains("conditional")
+        };
+        self.status == 501 || self.code == "NotImplemented" || (self.status == 400 && worded())
+    }
 }
 
 /// The answer in an error; `None` where there was none.
@@ -41,8 +59,34 @@ pub(crate) fn answer<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>)
         (false, None) => format!("HTTP {status} {}", printable(&code)),
         (false, Some(message)) => format!("HTTP {status} {}: {}", printable(&code), printable(message)),
     };
-    let bucket_region = service.raw().headers().get("x-amz-bucket-region").map(printable);
-    Some(Answer { status, code, detail, bucket_region })
+    let header = |name| service.raw().headers().get(name);
+    let said = |tag| element(service.raw().body().bytes()?, tag);
+    let region = || header("x-amz-bucket-region").map(str::to_owned).or_else(|| said("Region"));
+    let elsewhere = match region() {
+        Some(region) => Some(format!(" but in {}", printable(&region))),
+        None => said("Endpoint").map(|endpoint| format!(" but at {}", printable(&endpoint))),
+    };
+    let retry_after = header("retry-after").and_then(retry_after);
+    Some(Answer { status, code, detail, elsewhere, retry_after })
+}
+
+/// The text of an element in an error's XML. Its words are for people, so that no more than looking for it is due.
+fn element(xml: &[u8], tag: &str) -> Option<String> {
+    let xml = std::str::from_utf8(xml).ok()?;
+    let (_, rest) = xml.split_once(&format!("<{tag}>"))?;
+    rest.split_once('<').map(|(text, _)| text.to_owned()).filter(|text| !text.is_empty())
+}
+
+/// `Retry-After`, in seconds or as a date.
+fn retry_after(value: &str) -> Option<Duration> {
+    let after = match value.trim().parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let at = DateTime::from_str(value.trim(), DateTimeFormat::HttpDate).ok()?;
+            SystemTime::try_from(at).ok()?.duration_since(SystemTime::now()).ok()?
+        }
+    };
+    Some(after.min(LONGEST_RETRY_AFTER))
 }
 
 /// The error that says what to do.
@@ -57,10 +101,10 @@ where
 }
 
 fn of_answer(answer: Answer, asked: Asked<'_>) -> StoreError {
-    let Answer { status, code, detail, bucket_region } = answer;
+    let Answer { status, code, detail, elsewhere, retry_after, .. } = answer;
     let Asked { bucket, place, target, needs } = asked;
     let (bucket, place) = (bucket.to_owned(), place.to_owned());
-    let hint = bucket_region.map_or_else(String::new, |region| format!(" but in {region}"));
+    let hint = elsewhere.unwrap_or_default();
     match (status, code.as_str()) {
         (_, "NoSuchBucket") => StoreError::NoSuchBucket { bucket, place },
         (
@@ -84,6 +128,7 @@ fn of_answer(answer: Answer, asked: Asked<'_>) -> StoreError {
         )
         | (401, _) => StoreError::WrongCredentials { place, detail },
         (_, "RequestTimeTooSkewed" | "RequestExpired") => StoreError::SkewedClock { place, detail },
+        // Told by their codes too, for the completion of an upload in parts answers 200 before it knows its outcome.
         (
             _,
             "SlowDown"
@@ -91,10 +136,14 @@ fn of_answer(answer: Answer, asked: Asked<'_>) -> StoreError {
             | "ConditionalRequestConflict"
             | "OperationAborted"
             | "BadDigest"
-            | "IncompleteBody",
+            | "XAmzContentSHA256Mismatch"
+            | "XAmzContentChecksumMismatch"
+            | "IncompleteBody"
+            | "InternalError"
+            | "ServiceUnavailable",
         )
-        | (_, "ThrottlingException" | "TooManyRequests" | "NoSuchUpload" | "RequestTimeoutException")
-        | (408 | 409 | 429 | 500 | 502..=599, _) => StoreError::Busy { place, detail },
+        | (_, "ThrottlingException" | "TooManyRequests" | "NoSuchUpload" | "InvalidPart" | "RequestTimeoutException")
+        | (408 | 409 | 425 | 429 | 500 | 502..=599, _) => StoreError::Busy { place, detail, retry_after },
         (403, _) => StoreError::AccessDenied { target, place, detail, needs },
         // Only HEAD has no code, and it is only asked for the bucket, or for an object that is known to exist.
         (404, "" | "NotFound") => StoreError::NoSuchBucket { bucket, place },

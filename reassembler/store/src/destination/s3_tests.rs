@@ -74,7 +74,7 @@ pub(super) fn store(config: S3Config, secret: &str) -> S3Store {
     S3Store::from_sdk(config, &sdk)
 }
 
-fn object(path: PathBuf, content: &[u8]) -> SealedObject {
+pub(super) fn object(path: PathBuf, content: &[u8]) -> SealedObject {
     fs::write(&path, content).unwrap();
     let sum = checksum(&path).unwrap();
     SealedObject {
@@ -88,7 +88,7 @@ fn object(path: PathBuf, content: &[u8]) -> SealedObject {
     }
 }
 
-fn large() -> Vec<u8> {
+pub(super) fn large() -> Vec<u8> {
     (0..3_000_000u32).flat_map(u32::to_le_bytes).collect()
 }
 
@@ -251,15 +251,11 @@ pub(super) fn coded(code: &'static str) -> &'static str {
     Box::leak(format!("<Error><Code>{code}</Code><Message>the \u{85}[31mmessage</Message></Error>").into_boxed_str())
 }
 
-async fn put_scripted(replies: Vec<Reply>) -> (Result<PutOutcome, StoreError>, Vec<String>) {
+pub(super) async fn put_scripted(replies: Vec<Reply>) -> (Result<PutOutcome, StoreError>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let object = object(dir.path().join("a"), b"content");
     let (address, requests) = scripted(replies).await;
-    let config = S3Config {
-        attempt_timeout: std::time::Duration::from_millis(300),
-        operation_timeout: std::time::Duration::from_millis(3000),
-        ..config(address)
-    };
+    let config = S3Config { attempt_timeout: std::time::Duration::from_millis(300), ..config(address) };
     let outcome = store(config, "secret").put(&object).await;
     let requests = requests.lock().unwrap().clone();
     (outcome, requests)
@@ -302,8 +298,6 @@ async fn a_put_whose_reply_was_lost_is_known_by_its_hash() {
     assert_eq!(outcome.unwrap(), PutOutcome::AlreadyStored);
     let (outcome, _) = put_scripted(vec![exists.clone(), Reply::Answer(200, same, "contents")]).await;
     assert!(matches!(outcome, Err(StoreError::Conflict { .. })));
-    let (outcome, _) = put_scripted(vec![exists.clone(), Reply::Answer(200, "", "content")]).await;
-    assert!(matches!(outcome, Err(StoreError::Conflict { .. })));
     // A role that may put and not get: the key holds the hash.
     let (outcome, _) = put_scripted(vec![exists, Reply::Answer(403, "", "")]).await;
     assert_eq!(outcome.unwrap(), PutOutcome::AlreadyStored);
@@ -329,7 +323,7 @@ async fn answers_have_names() {
         (403, "", "ExpiredToken", Credentials, "have expired"),
         (400, "", "ExpiredToken", Credentials, "have expired"),
         (403, "", "InvalidAccessKeyId", Credentials, "refuses the credentials"),
-        (403, "", "RequestTimeTooSkewed", Permanent, "clock is wrong"),
+        (403, "", "RequestTimeTooSkewed", Transient, "clock is wrong"),
         (301, "x-amz-bucket-region: eu-west-1\r\n", "PermanentRedirect", Permanent, "but in eu-west-1"),
         (307, "", "TemporaryRedirect", Permanent, "region"),
         (409, "", "ConditionalRequestConflict", Transient, "cannot take it now"),
@@ -350,6 +344,7 @@ async fn a_failed_part_aborts_the_upload() {
     let object = object(dir.path().join("a"), &large());
     let created = "<InitiateMultipartUploadResult><UploadId>up-1</UploadId></InitiateMultipartUploadResult>";
     let replies = vec![
+        Reply::Answer(404, "", ""),
         Reply::Answer(200, "", created),
         Reply::Answer(403, "", coded("AccessDenied")),
         Reply::Answer(204, "", ""),
