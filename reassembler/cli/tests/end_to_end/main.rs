@@ -4,13 +4,17 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod chance;
 mod elsewhere;
 mod envelopes;
 mod exec;
 mod follow;
+mod intact;
+mod kills;
 mod lifecycle;
 mod load;
 mod moto;
 mod programs;
 mod s3;
 mod stored;
+mod written;
