@@ -18,6 +18,8 @@ use crate::programs::wait_for;
 
 /// Captures under way at once.
 const OPEN: usize = 24;
+/// Bytes still to write above which a capture's lines come in runs.
+const LONG: usize = 100_000;
 /// 2025-11-22T10:30:00Z: exchanges spread from here over an hour and its end.
 const FIRST_TS_US: i64 = 1_763_807_400_000_000;
 /// Microseconds from capture to capture.
@@ -32,6 +34,7 @@ pub(crate) struct Captures {
     chance: Chance,
     largest_body: usize,
     open: Vec<(Vec<u8>, usize)>,
+    last: Option<usize>,
     made: i64,
     pub(crate) exchanges: Exchanges,
 }
@@ -39,7 +42,7 @@ pub(crate) struct Captures {
 impl Captures {
     pub(crate) fn new(seed: u64, largest_body: usize) -> Captures {
         let chance = Chance::new(seed);
-        Captures { chance, largest_body, open: Vec::new(), made: 0, exchanges: HashMap::new() }
+        Captures { chance, largest_body, open: Vec::new(), last: None, made: 0, exchanges: HashMap::new() }
     }
 
     /// A line of a capture that chance picks. Where `begin` is false none is begun, and in the end nothing is left.
@@ -51,7 +54,13 @@ impl Captures {
         if self.open.is_empty() {
             return None;
         }
-        let index = self.chance.below(self.open.len());
+        // Large bodies come in runs of lines, else they would be all that is open.
+        let last = self.last.filter(|last| self.open.get(*last).is_some_and(|(lines, at)| lines.len() - at > LONG));
+        let index = match last {
+            Some(last) if self.chance.below(40) > 0 => last,
+            _ => self.chance.below(self.open.len()),
+        };
+        self.last = Some(index);
         let (lines, at) = &mut self.open[index];
         let end = lines[*at..].iter().position(|byte| *byte == b'\n').map_or(lines.len(), |length| *at + length + 1);
         let line = lines[*at..end].to_vec();
@@ -183,6 +192,9 @@ impl App {
                 file.write_all(&line).unwrap();
             }
             written += line.len();
+            if self.stop.load(Ordering::Relaxed) {
+                continue;
+            }
             let due = Duration::from_secs_f64(written as f64 / self.pace.bytes_per_s as f64);
             if let Some(early) = due.checked_sub(began.elapsed()).filter(|early| *early > Duration::from_millis(2)) {
                 std::thread::sleep(early);
