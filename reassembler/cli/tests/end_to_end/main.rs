@@ -5,9 +5,13 @@
 
 mod bad_input;
 mod chance;
+mod daemon;
+mod damaged;
+mod disk;
 mod elsewhere;
 mod envelopes;
 mod exec;
+mod faults;
 mod follow;
 mod intact;
 mod kills;
@@ -16,5 +20,7 @@ mod load;
 mod moto;
 mod programs;
 mod s3;
+mod scene;
+mod shutdown;
 mod stored;
 mod written;
