@@ -92,7 +92,8 @@ impl SmallDisk {
 
     /// Mounts it anew, `ro` or `rw`.
     pub(crate) fn remount(&mut self, how: &str) {
-        self.tell(&format!("mount -o remount,{how} {}", self.mount_point.display())).unwrap();
+        // `bind`: the mount alone, without the file system's options, which name users that its namespace may not know.
+        self.tell(&format!("mount -o remount,bind,{how} {}", self.mount_point.display())).unwrap();
     }
 
     /// Fills it until only so many bytes are free.
