@@ -3,6 +3,7 @@
 //! - [`contest`] sets reassemble beside its yardsticks.
 //! - [`generate`] writes logs of any size from a seed: the same seed and options give the same bytes.
 //! - [`measure`] runs one program and gives its CPU time, wall time and peak memory.
+//! - [`soak`] kills a daemon for hours and checks what it stored.
 //! - [`size`] reads sizes as people write them.
 //! - [`table`] lays figures out in columns.
 
@@ -10,4 +11,5 @@ pub mod contest;
 pub mod generate;
 pub mod measure;
 pub mod size;
+pub mod soak;
 pub mod table;

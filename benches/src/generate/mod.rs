@@ -12,3 +12,4 @@ mod random;
 
 pub use self::envelope::Envelope;
 pub use self::log::{LogOptions, Summary, write_log};
+pub(crate) use self::random::Random;

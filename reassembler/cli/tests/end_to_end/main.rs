@@ -5,6 +5,11 @@
 
 mod any_log;
 mod bad_input;
+mod broken_disk;
+mod chance;
+mod daemon;
+mod damaged;
+mod disk;
 mod elsewhere;
 mod envelopes;
 mod exec;
@@ -14,11 +19,16 @@ mod faults;
 mod follow;
 mod hostile;
 mod hostile_fields;
+mod intact;
+mod kills;
 mod lifecycle;
 mod load;
 mod moto;
 mod outages;
 mod programs;
 mod s3;
+mod scene;
+mod shutdown;
 mod stored;
 mod verify;
+mod written;

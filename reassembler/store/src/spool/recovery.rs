@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,7 +41,18 @@ pub struct Restored {
     pub quarantined: Vec<DamagedFile>,
 }
 
+/// redb panics at some of what it finds in a damaged file, be it while it opens or while it closes what turned out to be damaged; that too is
+/// damage, and to be told in words.
 pub(super) fn open(config: SpoolConfig) -> Result<(Spool, Restored), StateError> {
+    let path = config.state_dir.join("state.redb");
+    // What was being built is dropped by the panic, and nobody sees it.
+    panic::catch_unwind(AssertUnwindSafe(|| open_locked(config))).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(StateError::Torn { path, detail: said.unwrap_or("it cannot be read").to_owned() })
+    })
+}
+
+fn open_locked(config: SpoolConfig) -> Result<(Spool, Restored), StateError> {
     let spool_dir = config.state_dir.join("spool");
     make_dir(&config.state_dir, config.folder_mode)?;
     let lock = take_lock(&config.state_dir, config.file_mode)?;

@@ -1,0 +1,184 @@
+//! The destination, with a switch: a directory that gives way to a file, or an S3 server whose process is ended for a while.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use s3s_fs::FileSystem;
+
+/// The hidden command under which the program must call [`serve_s3`].
+pub const SERVER_COMMAND: &str = "serve-s3";
+/// How long a server may take to listen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where exchanges go.
+#[derive(Debug)]
+pub enum Store {
+    /// A directory.
+    Dir {
+        /// Its path.
+        root: PathBuf,
+    },
+    /// A bucket.
+    S3 {
+        /// The folder with the server's buckets.
+        root: PathBuf,
+        /// The server's port.
+        port: u16,
+        /// Its process.
+        server: Option<Child>,
+    },
+}
+
+impl Store {
+    /// Makes one below a folder.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written, or the server does not start.
+    pub fn open(dir: &Path, s3: bool) -> Result<Store> {
+        if !s3 {
+            return Ok(Store::Dir { root: dir.join("captures") });
+        }
+        let root = dir.join("s3");
+        fs::create_dir_all(root.join("bucket")).context("failed to make the bucket")?;
+        let port = free_port()?;
+        let mut store = Store::S3 { root, port, server: None };
+        store.serve()?;
+        Ok(store)
+    }
+
+    /// What the daemon is told of it.
+    pub fn arguments(&self) -> Vec<OsString> {
+        match self {
+            Store::Dir { root } => vec!["--to".into(), root.into()],
+            Store::S3 { port, .. } => {
+                let endpoint = format!("http://127.0.0.1:{port}");
+                [
+                    "--to",
+                    "s3://bucket/captures",
+                    "--s3-region",
+                    "us-east-1",
+                    "--s3-path-style",
+                    "--s3-endpoint",
+                    &endpoint,
+                ]
+                .map(Into::into)
+                .into()
+            }
+        }
+    }
+
+    /// Where an object's key is a path.
+    pub fn root(&self) -> PathBuf {
+        match self {
+            Store::Dir { root } => root.clone(),
+            Store::S3 { root, .. } => root.join("bucket/captures"),
+        }
+    }
+
+    /// Takes nothing any more: connections are refused, or the folder is a file.
+    ///
+    /// # Errors
+    /// Where that cannot be done.
+    pub fn refuse(&mut self) -> Result<()> {
+        match self {
+            Store::Dir { root } => {
+                if root.exists() {
+                    fs::rename(&*root, root.with_extension("away")).context("failed to take the destination away")?;
+                }
+                File::create(&*root).context("failed to put a file in the destination's place")?;
+            }
+            Store::S3 { server, .. } => end(server)?,
+        }
+        Ok(())
+    }
+
+    /// Takes objects (again).
+    ///
+    /// # Errors
+    /// Where that cannot be done.
+    pub fn serve(&mut self) -> Result<()> {
+        match self {
+            Store::Dir { root } => {
+                fs::remove_file(&*root).context("failed to take the file away")?;
+                let away = root.with_extension("away");
+                if away.exists() {
+                    fs::rename(away, &*root).context("failed to put the destination back")?;
+                }
+            }
+            Store::S3 { root, port, server } => {
+                let this = std::env::current_exe().context("failed to find this program")?;
+                let child = Command::new(this)
+                    .arg(SERVER_COMMAND)
+                    .arg(&*root)
+                    .arg(port.to_string())
+                    .stdin(Stdio::null())
+                    .spawn();
+                *server = Some(child.context("failed to start the S3 server")?);
+                let began = Instant::now();
+                while std::net::TcpStream::connect(("127.0.0.1", *port)).is_err() {
+                    ensure!(began.elapsed() < PATIENCE, "the S3 server does not listen");
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Store::S3 { server, .. } = self {
+            end(server).ok();
+        }
+    }
+}
+
+fn end(server: &mut Option<Child>) -> Result<()> {
+    if let Some(mut child) = server.take() {
+        child.kill().context("failed to end the S3 server")?;
+        child.wait().context("failed to wait for the S3 server")?;
+    }
+    Ok(())
+}
+
+/// A port that nobody listens at.
+pub(super) fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("failed to find a free port")?;
+    Ok(listener.local_addr().context("failed to find a free port")?.port())
+}
+
+/// The other half: an S3 server over files, for good. `args` are the folder with its buckets, and the port.
+///
+/// # Errors
+/// Where it cannot listen.
+pub fn serve_s3(mut args: impl Iterator<Item = OsString>) -> Result<()> {
+    let root = args.next().context("which folder?")?;
+    let port: u16 = args.next().and_then(|port| port.to_str()?.parse().ok()).context("which port?")?;
+    let files = FileSystem::new(PathBuf::from(root))
+        .map_err(|error| anyhow::anyhow!("failed to open the buckets: {error:?}"))?;
+    let mut service = S3ServiceBuilder::new(files);
+    service.set_auth(SimpleAuth::from_single("key", "secret"));
+    let service = service.build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start a runtime")?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.context("failed to listen")?;
+        loop {
+            let (socket, _) = listener.accept().await.context("failed to accept a connection")?;
+            let service = service.clone();
+            // A client that was killed breaks its connection; that is its end, and no failure of the server.
+            tokio::spawn(async move {
+                Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await.ok();
+            });
+        }
+    })
+}
