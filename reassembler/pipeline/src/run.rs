@@ -179,6 +179,8 @@ const FEED_QUEUE_BYTES: usize = 4 << 20;
 const PIPE_QUEUE_BYTES: usize = 1 << 20;
 /// Ids from here on are of inputs that are not followed, and keep nothing.
 const FIRST_PASSING_ID: u64 = 1 << 63;
+/// How long a full disk is waited for once all streams that were passed on have ended: whoever runs the wrapper waits for it.
+const FULL_DISK_PATIENCE: Duration = Duration::from_secs(5);
 /// How long uploads under way may take once nobody waits for more.
 const UPLOAD_GRACE: Duration = Duration::from_millis(100);
 
@@ -314,10 +316,32 @@ struct Builder {
     core_inbox: Receiver<CoreMessage>,
     core: Sender<CoreMessage>,
     waker: Waker,
-    feed: Option<(Sender<Fed>, Receiver<Fed>, Arc<Admission>)>,
+    feed: Option<Feeding>,
     pipe: Option<Pipe>,
     passing_ids: Box<dyn FnMut() -> InputId + Send>,
     forwarders: Vec<JoinHandle<()>>,
+}
+
+/// What forwarders share.
+struct Feeding {
+    sender: Sender<Fed>,
+    receiver: Receiver<Fed>,
+    admission: Arc<Admission>,
+    streams: Arc<Streams>,
+}
+
+/// Held by each stream that is passed on. When the last has ended, a full disk is not waited for much longer.
+struct Streams(Arc<StoreGauges>);
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        let gauges = self.0.clone();
+        // Where no thread can be started the wait is without end, as it is for inputs that can be read again.
+        drop(spawn("patience", move || {
+            thread::sleep(FULL_DISK_PATIENCE);
+            gauges.hurry.store(true, Ordering::Relaxed);
+        }));
+    }
 }
 
 impl Builder {
@@ -371,10 +395,12 @@ impl Builder {
         writer_gone: Arc<AtomicBool>,
     ) -> Result<(), RunError> {
         let gauges = &self.gauges;
-        let (sender, _, admission) = self.feed.get_or_insert_with(|| {
+        let Feeding { sender, admission, streams, .. } = self.feed.get_or_insert_with(|| {
             let (sender, receiver) = queue(FEED_QUEUE_BYTES);
-            (sender, receiver, Arc::new(Admission::new(gauges.clone())))
+            let admission = Arc::new(Admission::new(gauges.clone()));
+            Feeding { sender, receiver, admission, streams: Arc::new(Streams(gauges.clone())) }
         });
+        let streams = streams.clone();
         let waker = self.waker.clone();
         let max_line_bytes = self.config.input.max_line_bytes;
         let forwarder =
@@ -385,6 +411,7 @@ impl Builder {
                 });
         let forward = move || {
             _ = forwarder.run();
+            drop(streams);
             // Its end of the queue is gone now: that is what the core is to see.
             waker.wake();
         };
@@ -439,7 +466,7 @@ impl Builder {
                 done_bytes: 0,
             },
             pipe: self.pipe,
-            feed: self.feed.map(|(_, queue, _)| Feed { queue }),
+            feed: self.feed.map(|feed| Feed { queue: feed.receiver }),
             inbox: self.core_inbox,
             woken: self.waker.woken.clone(),
             store,

@@ -151,7 +151,6 @@ fn sigterm_to_a_wrapper_during_an_outage_keeps_all_that_was_accepted() {
 }
 
 #[test]
-#[ignore = "the store thread waits for room for ever once the command has ended"]
 fn a_wrapper_on_a_full_disk_ends_with_its_command() {
     let Some(disk) = SmallDisk::mount("32m") else { return };
     let mut scene = Scene::new();
