@@ -74,17 +74,9 @@ pub(crate) fn objects(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// What is common to all runs: small batches, so that there are many objects, and short delays.
 pub(crate) fn settings(command: &mut Command) {
-    command.args([
-        "--batch-bytes",
-        "32KiB",
-        "--inline-body",
-        "16KiB",
-        "--batch-age",
-        "1h",
-        "--commit-interval",
-        "50ms",
-    ]);
+    command.args(["--batch-bytes", "32KiB", "--inline-body", "16KiB", "--commit-interval", "50ms"]);
     // Flags of single tests stand over these.
+    command.env("REASSEMBLE_BATCH_AGE", "1h");
     command.env("REASSEMBLE_RETRY_MAX_DELAY", "300ms").env("REASSEMBLE_UPLOAD_TIMEOUT", "1s");
 }
 

@@ -50,7 +50,7 @@ pub(super) struct Service<P> {
     under_way: HashMap<Id, Entry>,
     aside: Vec<Waiting>,
     /// Objects with faults of their own, by number, until they are stored.
-    troubled: BTreeMap<u64, String>,
+    troubled: BTreeMap<u64, (FaultKind, String)>,
 }
 
 impl<P: Put> Service<P> {
@@ -179,10 +179,10 @@ impl<P: Put> Service<P> {
                 self.worker.tell(UploadEvent::Recovered).await;
             }
             // The outage is over; what an object waits for is not.
-            Some((&object_no, why)) if recovered => {
+            Some((&object_no, (kind, why))) if recovered => {
                 let waiting = self.aside.iter().find(|waiting| waiting.entry.object.object_no == object_no);
                 let retry_in = waiting.map(|waiting| waiting.due.duration_since(now)).unwrap_or_default();
-                let (object_no, why, kind) = (Some(object_no), why.clone(), FaultKind::Object);
+                let (object_no, why, kind) = (Some(object_no), why.clone(), *kind);
                 self.worker.tell(UploadEvent::Failing { object_no, why, retry_in, kind }).await;
             }
             _ => {}
@@ -194,7 +194,7 @@ impl<P: Put> Service<P> {
         let (own_fault, times_aside) = (own.is_some(), entry.times_aside.saturating_add(1));
         let entry = Entry { times_aside, own: own_fault, suspect: own_fault, ..entry };
         if let Some((kind, why)) = own {
-            self.troubled.insert(object_no, why.clone());
+            self.troubled.insert(object_no, (kind, why.clone()));
             self.worker.tell(UploadEvent::Failing { object_no: Some(object_no), why, retry_in, kind }).await;
         }
         self.aside.push(Waiting { due: Instant::now() + retry_in, entry });
