@@ -29,35 +29,28 @@ struct Victim<'a> {
     state: PathBuf,
     /// Where an object's key is a path.
     root: PathBuf,
-    command: Box<dyn Fn() -> Command + 'a>,
+    to: String,
+    configure: Box<dyn Fn(&mut Command) + 'a>,
 }
 
 impl<'a> Victim<'a> {
     /// Commits, batches and bodies are small, so that kills fall into all that is done with them.
     fn new(dir: TempDir, to: &str, state: PathBuf, root: PathBuf, configure: impl Fn(&mut Command) + 'a) -> Victim<'a> {
-        let (log, to, at) = (dir.path().join("app.log"), to.to_owned(), state.clone());
-        let command = move || {
-            let mut command =
-                reassemble(["--commit-interval", "20ms", "--batch-age", "200ms", "--batch-bytes", "256KiB"]);
-            command.args([
-                "--inline-body",
-                "128KiB",
-                "--poll-interval",
-                "50ms",
-                "--no-progress",
-                "--log-level",
-                "warn",
-            ]);
-            command.arg("--follow").arg(&log).args(["--to", &to, "--state"]).arg(&at);
-            configure(&mut command);
-            command
-        };
-        Victim { dir, state, root, command: Box::new(command) }
+        Victim { dir, state, root, to: to.to_owned(), configure: Box::new(configure) }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = reassemble(["--commit-interval", "20ms", "--batch-age", "200ms", "--batch-bytes", "256KiB"]);
+        command.args(["--inline-body", "128KiB", "--poll-interval", "50ms", "--no-progress", "--log-level", "warn"]);
+        command.arg("--follow").arg(self.dir.path().join("app.log"));
+        command.args(["--to", &self.to, "--state"]).arg(&self.state);
+        (self.configure)(&mut command);
+        command
     }
 
     fn start(&self, said: &Path) -> Child {
         let said = File::options().create(true).append(true).open(said).unwrap();
-        (self.command)().args(["--summary", "none"]).stdout(Stdio::null()).stderr(said).spawn().unwrap()
+        self.command().args(["--summary", "none"]).stdout(Stdio::null()).stderr(said).spawn().unwrap()
     }
 
     /// Kills it again and again while its log is written; then lets it finish, and gives what was logged.
@@ -90,7 +83,7 @@ impl<'a> Victim<'a> {
             }
         }
         let expected = writer.finish();
-        let follower = Follower::start((self.command)());
+        let follower = Follower::start(self.command());
         let began = Instant::now();
         while stored::exchanges(&self.root).len() < expected.len() {
             assert!(began.elapsed() < PATIENCE, "not all is stored: {}", words(&said));
@@ -105,6 +98,11 @@ impl<'a> Victim<'a> {
     fn check(&self, expected: &Exchanges) {
         intact::assert_intact(&self.root, expected);
         intact::assert_drained(&self.state);
+        let mut verify = reassemble(["verify", "--strict", "--to", &self.to]);
+        (self.configure)(&mut verify);
+        let verified = verify.arg(self.dir.path().join("app.log*")).output().unwrap();
+        let said = String::from_utf8_lossy(&verified.stdout);
+        assert!(verified.status.success(), "{said} {}", String::from_utf8_lossy(&verified.stderr));
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tempfile::{TempDir, tempdir};
 
-use crate::daemon::Daemon;
 use crate::broken_disk::Faults;
+use crate::daemon::Daemon;
 use crate::intact;
 use crate::programs::reassemble;
 use crate::stored;

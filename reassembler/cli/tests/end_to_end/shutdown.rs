@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::daemon::Daemon;
 use crate::broken_disk::SmallDisk;
+use crate::daemon::Daemon;
 use crate::intact;
 use crate::programs::signal;
 use crate::scene::{GRACE, Scene, refused};
