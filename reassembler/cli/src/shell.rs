@@ -18,6 +18,7 @@ use crate::{check, lifecycle, run, verify};
 /// Runs a command line, the program's name included, and tells its failure.
 pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let screen = Screen::new();
+    quiet_told_panics();
     match perform(arguments, &screen) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
@@ -27,6 +28,16 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Leaves out the panics of a damaged state database: the error that follows tells them in words.
+fn quiet_told_panics() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !reassemble_store::is_opening_state() {
+            tell(panic);
+        }
+    }));
 }
 
 fn perform(arguments: impl IntoIterator<Item = OsString>, screen: &Screen) -> Result<u8, Failure> {

@@ -28,5 +28,7 @@ pub use destination::{
 };
 pub use error::{Damage, DamagedFile, FaultKind, StateError, StoreError};
 pub use object::{BodyRef, ObjectKind, SealedObject};
-pub use spool::{BodyWriter, Changes, Compression, KnownId, OpenRows, Restored, Spool, SpoolConfig, StateReader};
+pub use spool::{
+    BodyWriter, Changes, Compression, KnownId, OpenRows, Restored, Spool, SpoolConfig, StateReader, is_opening_state,
+};
 pub use upload::{SealedQueue, UploadConfig, UploadEvent, Uploader};

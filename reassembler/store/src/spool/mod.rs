@@ -43,7 +43,7 @@ pub use self::body::BodyWriter;
 pub use self::config::{Compression, SpoolConfig};
 pub(crate) use self::files::sync_dir;
 pub use self::reader::{KnownId, StateReader};
-pub use self::recovery::Restored;
+pub use self::recovery::{Restored, is_opening_state};
 
 use self::batch::OpenBatch;
 use self::encoder::Encoder;

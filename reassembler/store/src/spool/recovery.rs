@@ -6,6 +6,7 @@
 //! What is done to files: a batch's file that is longer than committed is cut; a file that no row names is removed (an append, or the
 //! removal after an upload, that a crash cut short); a file that is missing, short, or (where it is read) changed is damage.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -41,12 +42,24 @@ pub struct Restored {
     pub quarantined: Vec<DamagedFile>,
 }
 
+thread_local! {
+    static OPENING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is opening a state directory: a panic is told as an error then, and a panic hook need not tell it.
+pub fn is_opening_state() -> bool {
+    OPENING.get()
+}
+
 /// redb panics at some of what it finds in a damaged file, be it while it opens or while it closes what turned out to be damaged; that too is
 /// damage, and to be told in words.
 pub(super) fn open(config: SpoolConfig) -> Result<(Spool, Restored), StateError> {
     let path = config.state_dir.join("state.redb");
+    OPENING.set(true);
     // What was being built is dropped by the panic, and nobody sees it.
-    panic::catch_unwind(AssertUnwindSafe(|| open_locked(config))).unwrap_or_else(|panic| {
+    let opened = panic::catch_unwind(AssertUnwindSafe(|| open_locked(config)));
+    OPENING.set(false);
+    opened.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(StateError::Torn { path, detail: said.unwrap_or("it cannot be read").to_owned() })
     })
