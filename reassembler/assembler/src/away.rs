@@ -7,7 +7,7 @@ use crate::kept::Kept;
 use crate::{Assembler, Close};
 
 /// What an entry takes, in bytes, about.
-const ENTRY_BYTES: usize = 40;
+const ENTRY_BYTES: usize = 32;
 /// Where captures are crowded out: one in so many of those put away.
 const CROWDED_SHARE: usize = 10;
 
@@ -84,7 +84,7 @@ impl Assembler {
     /// Puts captures away whose rows are durable, those without a chunk for longest first, until what is in memory takes at most
     /// `target_bytes` or nothing more can go.
     pub fn put_away(&mut self, target_bytes: usize) {
-        if self.memory_bytes() <= target_bytes {
+        if self.memory_bytes <= target_bytes {
             return;
         }
         let durable = |number: &u64| !self.dirty.contains(number) && !self.saving.contains(number);
@@ -96,7 +96,7 @@ impl Assembler {
             .collect();
         by_age.sort_unstable();
         for (_, number) in by_age {
-            if self.memory_bytes() <= target_bytes {
+            if self.memory_bytes <= target_bytes {
                 break;
             }
             if let Some(capture) = self.remove(number) {

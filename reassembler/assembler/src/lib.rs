@@ -167,9 +167,14 @@ impl Assembler {
         self.open.len() + self.away.len()
     }
 
-    /// Bytes that open captures take in memory, about.
+    /// Bytes that the open captures in memory take, about.
     pub fn memory_bytes(&self) -> usize {
-        self.memory_bytes + self.away.memory_bytes()
+        self.memory_bytes
+    }
+
+    /// Bytes that are in memory of those that were put away, about.
+    pub fn away_bytes(&self) -> usize {
+        self.away.memory_bytes()
     }
 
     /// Bytes among them that no commit was given yet.

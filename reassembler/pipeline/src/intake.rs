@@ -21,6 +21,8 @@ const EXCHANGE_OVERHEAD: usize = 1024;
 
 /// How many captures must be put away before some may be crowded out.
 const CROWD: usize = 10_000;
+/// What is in memory of captures that are away may take so many times what those in memory may.
+const AWAY_SHARE: usize = 2;
 
 /// What an intake is told.
 pub(crate) struct IntakeConfig {
@@ -139,10 +141,12 @@ impl Intake {
         self.memory_is_full() || self.work.assembler.unsaved_bytes() >= self.work.memory_bytes / 2
     }
 
-    /// Closes captures that were quiet longest, where many are open and take more than `limit_bytes` of disk.
+    /// Closes captures that were quiet longest, where many are open and take more than `limit_bytes` of disk, or even their numbers too much
+    /// memory.
     pub(crate) fn crowd_out(&mut self, limit_bytes: u64) {
-        let Work { assembler, crowded, .. } = &mut self.work;
-        let crowds = assembler.disk_bytes() > limit_bytes && assembler.away_captures() > CROWD;
+        let Work { assembler, memory_bytes, crowded, .. } = &mut self.work;
+        let too_much = assembler.disk_bytes() > limit_bytes || assembler.away_bytes() > AWAY_SHARE * *memory_bytes;
+        let crowds = too_much && assembler.away_captures() > CROWD;
         if crowds {
             if !*crowded {
                 tracing::warn!(
@@ -449,3 +453,6 @@ impl Work {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
