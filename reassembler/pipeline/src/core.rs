@@ -68,6 +68,9 @@ const IDLE: Duration = Duration::from_secs(1);
 const SPOOL_RESUME: f64 = 0.9;
 /// After a stop: how long everything may take.
 const STOP_GRACE: Duration = Duration::from_millis(1600);
+/// After a stop: how long what pipes brought before it may take; a writer that goes on must not keep it from ending.
+const DRAIN_GRACE: Duration = Duration::from_millis(500);
+const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 /// At the end of bounded inputs: how long the destination may refuse before it is left for the next run.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The same where only a person can mend it.
@@ -148,6 +151,9 @@ impl Core {
     pub(crate) fn run(mut self) -> Result<(), RunError> {
         let end = self.read_until_the_end()?;
         let stopped_at = Instant::now();
+        if end == End::Stopped {
+            self.drain_pipes(stopped_at);
+        }
         // What no later run can read is closed; followed and whole files will be read again, and their captures wait for them.
         let bounded = self.tail.is_none() && end == End::Inputs;
         if bounded || self.pipe.is_some() || self.feed.is_some() {
@@ -248,6 +254,20 @@ impl Core {
             }
         }
         self.read_feed(round);
+    }
+
+    /// Takes what was read from pipes before the stop: nobody else can read it any more.
+    fn drain_pipes(&mut self, stopped_at: Instant) {
+        let mut empty = 0;
+        while empty < 2 && stopped_at.elapsed() < DRAIN_GRACE && (self.pipe.is_some() || self.feed.is_some()) {
+            let mut round = Round::default();
+            self.read_pipes(&mut round);
+            empty = if round.read { 0 } else { empty + 1 };
+            if empty == 1 {
+                // Whoever reads the pipe may hold a block that found no room before.
+                std::thread::sleep(DRAIN_PAUSE);
+            }
+        }
     }
 
     fn read_feed(&mut self, round: &mut Round) {

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -124,6 +124,29 @@ fn what_came_before_standard_input_was_closed_is_durable_in_two_seconds() {
     daemon.child().kill().unwrap();
     drop(daemon);
     assert_first(&stored_by_the_next(&scene), &ids, ids.len());
+}
+
+/// Whatever was taken out of the pipe when the signal came, and not only what was committed.
+#[test]
+fn what_was_read_of_a_pipe_before_a_signal_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    let mut command = crate::programs::reassemble(["--summary", "json", "--no-progress", "--to"]);
+    command.arg(dir.path().join("captures")).stdin(reader.try_clone().unwrap()).stdout(Stdio::piped());
+    let child = command.spawn().unwrap();
+    // Its end of the pipe must be the program's alone.
+    drop(command);
+    let (log, _) = in_order(60_000);
+    writer.write_all(&log).unwrap();
+    signal(&child, Signal::SIGTERM);
+    let output = child.wait_with_output().unwrap();
+    drop(writer);
+    let mut left = Vec::new();
+    reader.read_to_end(&mut left).unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let taken = &log[..log.len() - left.len()];
+    let whole_lines = taken.iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    assert_eq!(summary["run"]["bytes_read"].as_u64(), Some(whole_lines as u64));
 }
 
 fn wrapper(scene: &Scene, configure: impl Fn(&mut Command), script: &str) -> Daemon {
