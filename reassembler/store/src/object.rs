@@ -24,6 +24,8 @@ pub struct SealedObject {
     pub path: PathBuf,
     /// Its length.
     pub bytes: u64,
+    /// Exchanges in it; none in a body.
+    pub lines: u64,
     /// SHA-256 of its bytes.
     pub sha256: [u8; 32],
     /// CRC-32 of its bytes: the cheap look that tells a damaged spool file before it is uploaded.

@@ -101,6 +101,7 @@ impl Queue {
                 key: format!("{folder}/key-{object_no}"),
                 path: "/nowhere".into(),
                 bytes: 10,
+                lines: 1,
                 sha256: [0; 32],
                 crc32: 0,
             });

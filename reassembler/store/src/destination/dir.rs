@@ -277,6 +277,7 @@ mod tests {
             key: format!("{partition}{}", batch_name(0, &sum.sha256, BatchEncoding::Plain)),
             path,
             bytes: sum.bytes,
+            lines: 3,
             sha256: sum.sha256,
             crc32: sum.crc32,
         }

@@ -23,7 +23,7 @@ pub use self::s3_config::{KmsKey, S3Config};
 
 use crate::checksum::crc32;
 use crate::error::{Damage, DamagedFile, StoreError};
-use crate::object::{ObjectKind, SealedObject};
+use crate::object::SealedObject;
 
 /// What a put did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,8 +94,8 @@ impl Destination {
 /// Reads the spool file and compares it with what was sealed. Blocking.
 fn verify(object: &SealedObject) -> Result<(), StoreError> {
     let damaged = |damage| {
-        let lines = u64::from(object.kind == ObjectKind::Batch);
-        StoreError::Damaged(DamagedFile { path: object.path.clone(), damage, key: object.key.clone(), lines })
+        let (path, key, lines) = (object.path.clone(), object.key.clone(), object.lines);
+        StoreError::Damaged(DamagedFile { path, damage, key, lines })
     };
     match crc32(&object.path) {
         Ok((have, _)) if have < object.bytes => Err(damaged(Damage::Short { have, want: object.bytes })),

@@ -83,6 +83,7 @@ pub(super) fn object(path: PathBuf, content: &[u8]) -> SealedObject {
         key: format!("retention=30d/service=a%2Fb/date=2026-11-22/hour=05/{}.ndjson.gz", sum.crc32),
         path,
         bytes: sum.bytes,
+        lines: 3,
         sha256: sum.sha256,
         crc32: sum.crc32,
     }
@@ -140,7 +141,7 @@ async fn a_damaged_spool_file_is_not_sent() {
     let server = Server::start().await;
     let (store, object) = (server.store(), server.object("a", b"content"));
     fs::write(&object.path, b"c0ntent").unwrap();
-    assert!(matches!(store.put(&object).await, Err(StoreError::Damaged(_))));
+    assert!(matches!(store.put(&object).await, Err(StoreError::Damaged(file)) if file.lines == 3));
 }
 
 #[tokio::test]

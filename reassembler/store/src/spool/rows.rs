@@ -109,6 +109,7 @@ impl SealedRow {
             key: self.key.clone(),
             path: spool_dir.join(&self.file),
             bytes: self.bytes,
+            lines: self.lines,
             sha256: unhex(&self.sha256)?,
             crc32: self.crc32,
         })

@@ -125,7 +125,16 @@ impl Spool {
         self.state.put_sealed(object_no, row)?;
         let path = self.files.path(&row.file);
         let key = row.key.clone();
-        self.sealed.push(SealedObject { object_no, kind, key, path, bytes: row.bytes, sha256, crc32: row.crc32 });
+        self.sealed.push(SealedObject {
+            object_no,
+            kind,
+            key,
+            path,
+            bytes: row.bytes,
+            lines: row.lines,
+            sha256,
+            crc32: row.crc32,
+        });
         Ok(())
     }
 }
