@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::checksum::checksum;
 use crate::error::FaultKind;
+use crate::object::ObjectKind;
 
 pub(super) struct Server {
     dir: TempDir,
