@@ -4,9 +4,10 @@ use std::path::Path;
 
 use reassemble_sources::{InputId, WholeFile};
 
+use crate::builder::connect;
 use crate::config::{Config, DestinationConfig};
 use crate::process::Processor;
-use crate::run::{RunError, connect};
+use crate::run::RunError;
 use crate::state_dir;
 
 /// One thing that was looked at.

@@ -4,6 +4,7 @@
 //! compresses and commits; a small tokio runtime uploads. The wrapper and pass-through have a thread more for each stream
 //! ([`forward`](crate::forward)), which never waits for the others.
 
+mod builder;
 mod check;
 pub mod config;
 mod core;
