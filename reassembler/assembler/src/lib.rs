@@ -23,7 +23,7 @@ mod ranges;
 mod rows;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,6 +127,8 @@ pub struct Assembler {
     deadlines: BinaryHeap<Reverse<(Duration, u64)>>,
     /// Those that were put away.
     away: Away,
+    /// Those that are to be closed because the inputs have ended.
+    finishing: VecDeque<u64>,
     /// How many chunks were pushed so far.
     pushes: u64,
     /// Captures in memory whose rows are not what they are.
@@ -151,6 +153,7 @@ impl Assembler {
             open: HashMap::new(),
             deadlines: BinaryHeap::new(),
             away: Away::default(),
+            finishing: VecDeque::new(),
             pushes: 0,
             dirty: BTreeSet::new(),
             saving: HashSet::new(),
@@ -266,22 +269,21 @@ impl Assembler {
         None
     }
 
-    /// Closes the open captures of which a chunk was pushed since [`restore`](Self::restore), in the order in which they were opened, because
-    /// the inputs have ended. The others are of inputs that an earlier run read.
-    pub fn finish_touched(&mut self, kept: &impl Kept, mut each: impl FnMut(Assembled)) {
+    /// Closes and gives one open capture of which a chunk was pushed since [`restore`](Self::restore), the one opened first first, because
+    /// the inputs have ended; nothing where there is none left. The others are of inputs that an earlier run read.
+    pub fn finish_touched(&mut self, kept: &impl Kept) -> Option<Assembled> {
         loop {
-            let touched = self.open.iter().filter(|(_, capture)| capture.touched).map(|(number, _)| *number);
-            let mut numbers: Vec<u64> = touched.chain(self.away.touched()).collect();
-            if numbers.is_empty() {
-                return;
+            if self.finishing.is_empty() {
+                let touched = self.open.iter().filter(|(_, capture)| capture.touched).map(|(number, _)| *number);
+                let mut numbers: Vec<u64> = touched.chain(self.away.touched()).collect();
+                numbers.sort_unstable();
+                self.finishing = numbers.into();
             }
-            numbers.sort_unstable();
-            for number in numbers {
-                if (self.open.contains_key(&number) || self.bring_back_by_number(number, kept))
-                    && let Some(assembled) = self.close(number, Close::InputEnd, kept)
-                {
-                    each(assembled);
-                }
+            let number = self.finishing.pop_front()?;
+            if (self.open.contains_key(&number) || self.bring_back_by_number(number, kept))
+                && let Some(assembled) = self.close(number, Close::InputEnd, kept)
+            {
+                return Some(assembled);
             }
         }
     }

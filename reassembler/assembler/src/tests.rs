@@ -139,7 +139,6 @@ impl Rig {
     }
 
     fn finish(&mut self) {
-        let mut last = Vec::new();
         // Restarts of this rig lose no capture's touch: a run that ends has read what it restored.
         let known: Vec<u64> = self.memory.captures.keys().copied().collect();
         for number in known.iter().filter(|number| !self.assembler.open.contains_key(number)).collect::<Vec<_>>() {
@@ -148,8 +147,9 @@ impl Rig {
         for capture in self.assembler.open.values_mut() {
             capture.touched = true;
         }
-        self.assembler.finish_touched(&self.memory, |assembled| last.push(assembled));
-        last.into_iter().for_each(|assembled| self.keep(assembled));
+        while let Some(assembled) = self.assembler.finish_touched(&self.memory) {
+            self.keep(assembled);
+        }
     }
 
     fn commit(&mut self) {
@@ -291,8 +291,8 @@ fn the_end_of_the_inputs_closes_only_what_this_run_touched() {
     }
     rig.restart();
     rig.push(chunk("b", Part::Request, 0, Some(1), ""), Duration::ZERO);
-    let mut closed = Vec::new();
-    rig.assembler.finish_touched(&rig.memory, |assembled| closed.push(assembled.id.to_string()));
+    let closed: Vec<String> =
+        std::iter::from_fn(|| rig.assembler.finish_touched(&rig.memory)).map(|done| done.id.to_string()).collect();
     assert_eq!((closed, rig.assembler.open_captures()), (vec!["b".to_owned()], 1));
 }
 

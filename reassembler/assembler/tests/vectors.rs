@@ -95,9 +95,9 @@ fn read(log: &[u8]) -> Value {
     let mut envelope = EnvelopeReader::new(Envelope::Auto, 1 << 20);
     let lines = envelope.block(log, &mut reader);
     envelope.finish(&mut reader);
-    let mut last = Vec::new();
-    reader.assembler.finish_touched(&reader.memory, |assembled| last.push(assembled));
-    last.into_iter().for_each(|assembled| reader.keep(assembled));
+    while let Some(assembled) = reader.assembler.finish_touched(&reader.memory) {
+        reader.keep(assembled);
+    }
     json!({
         "exchanges": reader.exchanges,
         "counts": {

@@ -31,7 +31,7 @@ use crate::store_thread::{StoreGauges, StoreMessage, StoreThread};
 /// Open captures may take one in so many of the bytes that may be held (`--memory`),
 const ASSEMBLER_SHARE: usize = 2;
 /// exchanges between the core and the store thread,
-const STORE_QUEUE_SHARE: usize = 4;
+const STORE_QUEUE_SHARE: usize = 8;
 /// lines of unfinished blocks,
 const PENDING_SHARE: usize = 8;
 /// and the state database's cache.

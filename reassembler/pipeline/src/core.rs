@@ -13,7 +13,7 @@ use reassemble_sources::{InputId, Pipe, PipeState, SourceError, Tail, WholeFile}
 use reassemble_store::{Changes, StateError};
 
 use crate::forward::Feed;
-use crate::intake::Intake;
+use crate::intake::{COMMIT_CLOSED, Intake};
 use crate::ledger::Ledger;
 use crate::queue::{Popped, Receiver, Sender};
 use crate::run::{RunError, StatusBoard};
@@ -56,8 +56,6 @@ pub(crate) fn wall_us() -> i64 {
 const READ_BUDGET_BYTES: usize = 1 << 20;
 /// Bytes read after which a commit is due, however short the time.
 const COMMIT_BYTES: u64 = 64 << 20;
-/// Closed captures after which a commit is due: their ids are in memory until then.
-const COMMIT_CLOSED: usize = 10_000;
 /// Longest stretch that the time-out clock advances at once: what no look has shown as read to its end does not count.
 const CLOCK_STEP: Duration = Duration::from_secs(2);
 /// How often the status is published.
@@ -157,7 +155,10 @@ impl Core {
         // What no later run can read is closed; followed and whole files will be read again, and their captures wait for them.
         let bounded = self.tail.is_none() && end == End::Inputs;
         if bounded || self.pipe.is_some() || self.feed.is_some() {
-            self.intake.finish();
+            while self.intake.finish() {
+                self.await_commit()?;
+                self.commit()?;
+            }
         }
         self.await_commit()?;
         self.store.push_now(StoreMessage::RollAll);

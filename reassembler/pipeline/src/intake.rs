@@ -19,6 +19,8 @@ use crate::store_thread::StoreMessage;
 /// What an exchange weighs in the queue to the store beside its bodies, in bytes.
 const EXCHANGE_OVERHEAD: usize = 1024;
 
+/// Closed captures after which a commit is due: their ids are in memory until then.
+pub(crate) const COMMIT_CLOSED: usize = 10_000;
 /// How many captures must be put away before some may be crowded out.
 const CROWD: usize = 10_000;
 /// What is in memory of captures that are away may take so many times what those in memory may.
@@ -181,20 +183,23 @@ impl Intake {
         self.work.index.closed_since_commit()
     }
 
-    /// Stores what has timed out.
+    /// Stores what has timed out, until so many captures are closed since the last commit that one should come first.
     pub(crate) fn expire(&mut self) {
-        while let Some(assembled) = self.work.assembler.expire(self.work.now, &self.work.index) {
+        while self.closed_since_commit() < COMMIT_CLOSED
+            && let Some(assembled) = self.work.assembler.expire(self.work.now, &self.work.index)
+        {
             self.work.store(assembled);
         }
     }
 
     /// The inputs have ended: stores what this run opened or touched, as incomplete. Captures kept from an earlier run of which this run saw
-    /// nothing stay open: their rest may come from inputs that were not read now.
-    pub(crate) fn finish(&mut self) {
-        let Work { assembler, index, .. } = &mut self.work;
-        let mut closed = Vec::new();
-        assembler.finish_touched(index, |assembled| closed.push(assembled));
-        closed.into_iter().for_each(|assembled| self.work.store(assembled));
+    /// nothing stay open: their rest may come from inputs that were not read now. True where a commit should come before it goes on.
+    pub(crate) fn finish(&mut self) -> bool {
+        while self.closed_since_commit() < COMMIT_CLOSED {
+            let Some(assembled) = self.work.assembler.finish_touched(&self.work.index) else { return false };
+            self.work.store(assembled);
+        }
+        true
     }
 
     /// Records that were found outside of any envelope of this intake.

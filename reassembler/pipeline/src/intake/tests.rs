@@ -135,6 +135,7 @@ fn where_too_many_are_open_the_quietest_are_stored_incomplete() {
     rig.intake.crowd_out(on_disk);
     rig.intake.expire();
     assert_eq!(rig.intake.ledger().exchanges_incomplete, 0);
+    rig.commit();
     rig.intake.crowd_out(on_disk / 2);
     rig.intake.expire();
     let ledger = rig.intake.ledger();
@@ -151,10 +152,30 @@ fn endless_ids_take_no_more_memory_than_they_may() {
         rig.line(&request(id, "q"));
         rig.intake.crowd_out(u64::MAX);
         rig.intake.expire();
+        if rig.intake.closed_since_commit() >= COMMIT_CLOSED {
+            rig.commit();
+        }
         assert!(rig.intake.work.assembler.away_bytes() <= AWAY_SHARE * MEMORY + 1_000);
     }
     let ledger = rig.intake.ledger();
     assert!(ledger.incomplete_why["crowded"] > 10_000 && ledger.open_captures > CROWD as u64, "{ledger:?}");
     assert_eq!(ledger.exchanges_incomplete + ledger.open_captures, 30_000);
+    rig.assert_adds_up();
+}
+
+#[test]
+fn what_is_open_at_the_end_is_closed_a_commit_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::new(dir.path());
+    for id in 0..25_000 {
+        rig.line(&request(id, "q"));
+    }
+    rig.commit();
+    let before = rig.commits;
+    while rig.intake.finish() {
+        assert!(rig.intake.closed_since_commit() <= COMMIT_CLOSED);
+        rig.commit();
+    }
+    assert_eq!((rig.commits - before, rig.intake.ledger().exchanges_incomplete), (2, 25_000));
     rig.assert_adds_up();
 }
