@@ -371,8 +371,9 @@ impl Core {
         if due { self.commit() } else { Ok(()) }
     }
 
-    /// Asks the store thread to make everything of this instant durable.
+    /// Asks the store thread to make everything of this instant durable; never after an error, which closing captures at the end may meet too.
     fn commit(&mut self) -> Result<(), RunError> {
+        self.check()?;
         let (open, seen) = self.intake.take_changes();
         let mut inputs = Vec::new();
         if let Some(tail) = &mut self.tail {
