@@ -199,28 +199,22 @@ impl Assembler {
     pub fn push(&mut self, chunk: Chunk, arrival: &Arrival, now: Duration, kept: &impl Kept) -> Pushed {
         let number = match self.numbers.get(&chunk.id) {
             Some(number) => *number,
-            None => {
-                let continues = match kept.lookup(&chunk.id) {
-                    Known::Closed(earlier) if earlier.holds(chunk.part, chunk.seq) => {
-                        return Pushed { repeated: true, ..Pushed::default() };
-                    }
-                    Known::Closed(earlier) if !earlier.fits_key(arrival.key.as_deref()) => {
-                        return Pushed { wrong_key: true, ..Pushed::default() };
-                    }
-                    Known::Closed(earlier) => Some(earlier),
-                    Known::Open { number, row } => {
-                        if !self.bring_back(number, &row) {
-                            return Pushed::default();
-                        }
-                        None
-                    }
-                    Known::Nothing => None,
-                };
-                match self.numbers.get(&chunk.id) {
-                    Some(number) => *number,
-                    None => self.open(Capture::new(chunk.id.clone(), arrival, continues)),
+            None => match kept.lookup(&chunk.id) {
+                Known::Closed(earlier) if earlier.holds(chunk.part, chunk.seq) => {
+                    return Pushed { repeated: true, ..Pushed::default() };
                 }
-            }
+                Known::Closed(earlier) if !earlier.fits_key(arrival.key.as_deref()) => {
+                    return Pushed { wrong_key: true, ..Pushed::default() };
+                }
+                Known::Closed(earlier) => self.open(Capture::new(chunk.id.clone(), arrival, Some(earlier))),
+                Known::Open { number, row } => {
+                    if !self.bring_back(number, &row) {
+                        return Pushed::default();
+                    }
+                    number
+                }
+                Known::Nothing => self.open(Capture::new(chunk.id.clone(), arrival, None)),
+            },
         };
         let Some(capture) = self.open.get_mut(&number) else { return Pushed::default() };
         if capture.key != arrival.key {

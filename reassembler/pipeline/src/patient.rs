@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use reassemble_store::{BodyRef, BodyWriter, Spool, StateError};
+use reassemble_store::{Spool, StateError};
 
 use crate::run::StatusBoard;
 use crate::store_thread::StoreGauges;
@@ -46,10 +46,5 @@ impl PatientSpool {
                 }
             }
         }
-    }
-
-    /// Ends a large body.
-    pub(crate) fn finish_body(&mut self, writer: BodyWriter) -> Result<BodyRef, StateError> {
-        self.spool.finish_body(writer)
     }
 }

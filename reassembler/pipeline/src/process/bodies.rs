@@ -173,7 +173,7 @@ impl Bodies<'_> {
         }
         match object {
             Some(writer) => {
-                let body = self.spool.finish_body(writer)?;
+                let body = self.spool.spool.finish_body(writer)?;
                 Ok(Content::Object { key: body.key, sha256: body.sha256, len: body.bytes })
             }
             None => Ok(Content::Bytes(inline)),
