@@ -6,24 +6,30 @@
 //! On a line with `sig` the keys `head` and `tail` are unknown ones (L-8.2), and what would be wrong with them is no fault. As `sig` mostly
 //! stands last, such faults are kept until the line's end.
 
-use base64::Engine;
-
 use crate::id::CaptureId;
-use crate::json::{JsonError, Member, Members, StringSpan, integer, skip_string, skip_value, unescape};
+use crate::json::{JsonError, Member, Members, Said, StringSpan, integer, say, skip_string, skip_value, unescape};
+use crate::piece::Piece;
 use crate::record::{BadReason, Chunk, MAX_SEQ, Meta, Part, Record, Section};
 use crate::sign::SIGNATURE_BYTES;
+use crate::sum::Sum;
+use crate::write::escape_json;
 
-/// Decodes the record whose object starts at `at`; gives it with the offset behind the object.
+/// Decodes the record whose object starts at `at`; gives it with the offset behind the object. `scratch` is where pieces are decoded: what it holds
+/// does not matter, and its memory is used again.
 ///
 /// # Errors
 /// A [`BadReason`]; where the object is not whole, always [`BadReason::Torn`] or [`BadReason::TooDeep`].
-pub(crate) fn decode(text: &[u8], at: usize) -> Result<(Record, usize), (BadReason, Option<usize>)> {
+pub(crate) fn decode(
+    text: &[u8],
+    at: usize,
+    scratch: &mut Vec<u8>,
+) -> Result<(Record, usize), (BadReason, Option<usize>)> {
     let mut fields = Fields::default();
     let mut bad = None;
     let whole = (|| {
         let mut members = Members::new(text, at, 0)?;
         while let Some(member) = members.next_member()? {
-            let end = match fields.take(text, member)? {
+            let end = match fields.take(text, member, scratch)? {
                 Ok(end) => end,
                 Err(reason) => {
                     // The first fault names the record; the rest is walked to learn where, and whether, it ends.
@@ -38,16 +44,19 @@ pub(crate) fn decode(text: &[u8], at: usize) -> Result<(Record, usize), (BadReas
     match (whole, bad) {
         (Err(JsonError::Broken), _) => Err((BadReason::Torn, None)),
         (Err(JsonError::TooDeep), _) => Err((BadReason::TooDeep, None)),
-        (Ok(end), _) if holds_raw_controls(&text[at..end]) => Err((BadReason::Torn, None)),
-        (Ok(end), _) if std::str::from_utf8(&text[at..end]).is_err() => Err((BadReason::NotUtf8, Some(end))),
-        (Ok(end), Some(reason)) => Err((reason, Some(end))),
-        (Ok(end), None) => fields.finish(text).map(|record| (record, end)).map_err(|reason| (reason, Some(end))),
+        (Ok(end), bad) => match (fields.check_bytes(text, at, end), bad) {
+            (Err(BadReason::Torn), _) => Err((BadReason::Torn, None)),
+            (Err(reason), _) | (Ok(()), Some(reason)) => Err((reason, Some(end))),
+            (Ok(()), None) => {
+                fields.finish(text, scratch).map(|record| (record, end)).map_err(|reason| (reason, Some(end)))
+            }
+        },
     }
 }
 
-/// Whether a string holds a control character that JSON wants escaped: then this is no JSON, and something was torn.
-fn holds_raw_controls(record: &[u8]) -> bool {
-    record.iter().any(|byte| *byte < b' ') && serde_json::from_slice::<serde::de::IgnoredAny>(record).is_err()
+/// Whether control characters stand in a text. Blocks, so that it is looked at many bytes at a time.
+fn holds_controls(text: &[u8]) -> bool {
+    text.chunks(64).any(|block| block.iter().fold(false, |any, byte| any | (*byte < b' ')))
 }
 
 /// Largest `at` in microseconds: up to here every integer has a double of its own.
@@ -102,12 +111,22 @@ struct Fields {
     head: Sides,
     tail: Sides,
     at: Option<u64>,
-    piece: Option<StringSpan>,
+    text: Option<Text>,
+    b64: Option<StringSpan>,
     crc: Option<StringSpan>,
     of: Option<u32>,
     sig: Option<StringSpan>,
     /// What is wrong with `head` or `tail`, unless the line is signed.
     unsigned_fault: Option<BadReason>,
+}
+
+/// A piece of text, read to its end.
+struct Text {
+    said: Said,
+    /// The sum of what it says; nothing where it holds an escape that JSON does not know.
+    sum: Option<Sum>,
+    /// The piece in its canonical spelling, where the line has another.
+    respelled: Option<Box<[u8]>>,
 }
 
 /// Where a head or a tail stands: `head` from its first byte to behind its last, and `headf`.
@@ -119,7 +138,12 @@ struct Sides {
 
 impl Fields {
     /// Takes one member; gives the offset behind its value, or why the record is bad.
-    fn take(&mut self, text: &[u8], member: Member) -> Result<Result<usize, BadReason>, JsonError> {
+    fn take(
+        &mut self,
+        text: &[u8],
+        member: Member,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Result<usize, BadReason>, JsonError> {
         let mut plain = Vec::new();
         let name = if member.key.escaped {
             unescape(member.key.raw(text), &mut plain)?;
@@ -142,9 +166,8 @@ impl Fields {
         Ok(match key {
             Key::Cap1 => self.string(text, member, BadReason::BadId, |fields, span| fields.id = Some(span)),
             Key::Part => self.string(text, member, BadReason::BadPart, |fields, span| fields.part = Some(span)),
-            Key::Text | Key::B64 => {
-                self.string(text, member, BadReason::BadType, |fields, span| fields.piece = Some(span))
-            }
+            Key::Text => self.text(text, member, scratch),
+            Key::B64 => self.string(text, member, BadReason::BadType, |fields, span| fields.b64 = Some(span)),
             Key::Crc => self.string(text, member, BadReason::BadCrc, |fields, span| fields.crc = Some(span)),
             Key::Sig => self.string(text, member, BadReason::BadType, |fields, span| fields.sig = Some(span)),
             Key::Headf => {
@@ -190,6 +213,52 @@ impl Fields {
         Ok(span.end + 1)
     }
 
+    /// Reads a piece of text: once, for where it ends, what it says and its sum.
+    fn text(&mut self, text: &[u8], member: Member, scratch: &mut Vec<u8>) -> Result<usize, BadReason> {
+        if text.get(member.value) != Some(&b'"') {
+            return Err(BadReason::BadType);
+        }
+        scratch.clear();
+        match say(text, member.value + 1, scratch) {
+            Ok(said) if said.closed => {
+                let respelled = (!said.canonical).then(|| {
+                    let mut raw = Vec::new();
+                    // Where it is not UTF-8 the record is bad, and this is not used.
+                    escape_json(&String::from_utf8_lossy(scratch), &mut raw);
+                    raw.into()
+                });
+                self.text = Some(Text { said, sum: Some(Sum::of(scratch)), respelled });
+                Ok(said.span.end + 1)
+            }
+            Ok(_) => Err(BadReason::BadType),
+            Err(_) => {
+                let span = skip_string(text, member.value).map_err(|_| BadReason::BadType)?;
+                let said = Said { span, closed: true, canonical: false, odd: true };
+                self.text = Some(Text { said, sum: None, respelled: None });
+                Ok(span.end + 1)
+            }
+        }
+    }
+
+    /// Whether the record's bytes, from `at` to `end`, are UTF-8 without control characters that JSON wants escaped: with one this is no JSON, and
+    /// something was torn. A piece that was seen to be plain ASCII is not looked at again.
+    fn check_bytes(&self, text: &[u8], at: usize, end: usize) -> Result<(), BadReason> {
+        let (before, behind) = match &self.text {
+            Some(piece) if !piece.said.odd => (&text[at..piece.said.span.start], &text[piece.said.span.end..end]),
+            _ => (&text[at..end], &[][..]),
+        };
+        if (holds_controls(before) || holds_controls(behind))
+            && serde_json::from_slice::<serde::de::IgnoredAny>(&text[at..end]).is_err()
+        {
+            return Err(BadReason::Torn);
+        }
+        // What is left out goes from quote to quote, so no character lies across its edges.
+        match std::str::from_utf8(before).and_then(|_| std::str::from_utf8(behind)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(BadReason::NotUtf8),
+        }
+    }
+
     fn number(
         &mut self,
         text: &[u8],
@@ -203,7 +272,7 @@ impl Fields {
     }
 
     /// Judges the whole and copies what it keeps.
-    fn finish(self, text: &[u8]) -> Result<Record, BadReason> {
+    fn finish(mut self, text: &[u8], scratch: &mut Vec<u8>) -> Result<Record, BadReason> {
         let both = |one: Key, other: Key| self.seen & one as u16 != 0 && self.seen & other as u16 != 0;
         if both(Key::Text, Key::B64) {
             return Err(BadReason::TextAndB64);
@@ -234,11 +303,10 @@ impl Fields {
             _ => return Err(BadReason::BadPart),
         };
         let seq = self.seq.ok_or(BadReason::BadSeq)?;
-        let is_b64 = self.seen & Key::B64 as u16 != 0;
-        let piece = self.piece.map(|span| piece(text, span, is_b64)).transpose()?;
+        let piece = self.piece(text, scratch)?;
         if let Some(span) = self.crc {
             let claimed = hex_bytes::<4>(&said(text, span)?).ok_or(BadReason::BadCrc)?;
-            if piece.as_ref().is_some_and(|piece| crc32fast::hash(piece).to_be_bytes() != claimed) {
+            if piece.as_ref().is_some_and(|piece| piece.sum().crc.to_be_bytes() != claimed) {
                 return Err(BadReason::BadCrc);
             }
         }
@@ -249,11 +317,23 @@ impl Fields {
             head: section(text, &self.head, is_signed)?,
             at: self.at,
             // A signature does not tell an empty piece from none.
-            piece: piece.filter(|piece| !is_signed || !piece.is_empty()),
+            piece: piece.filter(|piece| !is_signed || piece.sum().len > 0),
             of: self.of,
             tail: section(text, &self.tail, is_signed)?,
             sig: signature(text, self.sig)?,
         }))
+    }
+
+    fn piece(&mut self, text: &[u8], scratch: &mut Vec<u8>) -> Result<Option<Piece>, BadReason> {
+        if let Some(Text { said, sum, respelled }) = self.text.take() {
+            let raw = respelled.unwrap_or_else(|| said.span.raw(text).into());
+            return Ok(Some(Piece::canonical(raw, sum.ok_or(BadReason::Torn)?)));
+        }
+        let Some(span) = self.b64 else { return Ok(None) };
+        let raw = said(text, span)?;
+        scratch.clear();
+        base64_simd::STANDARD.decode_append(&raw, scratch).map_err(|_| BadReason::BadB64)?;
+        Ok(Some(Piece::base64(raw.into(), scratch)))
     }
 }
 
@@ -265,15 +345,6 @@ fn said(text: &[u8], span: StringSpan) -> Result<std::borrow::Cow<'_, [u8]>, Bad
     let mut out = Vec::with_capacity(span.end - span.start);
     unescape(span.raw(text), &mut out).map_err(|_| BadReason::Torn)?;
     Ok(out.into())
-}
-
-fn piece(text: &[u8], span: StringSpan, is_b64: bool) -> Result<Box<[u8]>, BadReason> {
-    let said = said(text, span)?;
-    if is_b64 {
-        let bytes = base64::engine::general_purpose::STANDARD.decode(said.as_ref()).map_err(|_| BadReason::BadB64)?;
-        return Ok(bytes.into());
-    }
-    Ok(said.into_owned().into())
 }
 
 /// A head or a tail. Of a signed line only a fragment counts, and an empty one is none, as a signature does not tell the two apart.
@@ -311,7 +382,7 @@ mod tests {
     use super::*;
 
     fn chunk(text: &str) -> Result<Chunk, BadReason> {
-        match decode(text.as_bytes(), 0) {
+        match decode(text.as_bytes(), 0, &mut Vec::new()) {
             Ok((Record::Chunk(chunk), end)) => {
                 assert_eq!(end, text.trim_end().len());
                 Ok(chunk)
@@ -328,7 +399,7 @@ mod tests {
             chunk(r#"{"cap1":"x","part":"res","seq":2,"at":7,"text":"a\nb","crc":"ef0790fb","of":3,"tail":{"len":3}}"#)
                 .unwrap();
         assert_eq!((chunk.part, chunk.seq, chunk.at, chunk.of), (Part::Response, 2, Some(7), Some(3)));
-        assert_eq!(chunk.piece.as_deref(), Some(&b"a\nb"[..]));
+        assert_eq!(chunk.piece, Some(Piece::new(b"a\nb")));
         assert_eq!(chunk.tail, Some(Section::Whole(r#"{"len":3}"#.into())));
     }
 
@@ -365,7 +436,7 @@ mod tests {
 
     #[test]
     fn counters_are_read_with_what_their_signature_needs() {
-        let meta = |text: &str| match decode(text.as_bytes(), 0) {
+        let meta = |text: &str| match decode(text.as_bytes(), 0, &mut Vec::new()) {
             Ok((Record::Meta(meta), _)) => meta,
             other => panic!("{other:?}"),
         };
@@ -386,6 +457,35 @@ mod tests {
         assert_eq!(chunk(r#"{"cap1":"x","part":"req","seq":-1"#), Err(BadReason::Torn));
         assert_eq!(chunk(r#"{"cap1":"x","part":"req","seq":0,"text":"a"#), Err(BadReason::Torn));
         assert_eq!(chunk(r#"{"cap1":"x","part":"req","seq":0,"text":"a\q"}"#), Err(BadReason::Torn));
+    }
+
+    #[test]
+    fn base64_is_taken_in_its_only_spelling() {
+        let piece = |b64: &str| {
+            chunk(&format!(r#"{{"cap1":"x","part":"req","seq":0,"b64":"{b64}"}}"#)).map(|chunk| chunk.piece)
+        };
+        assert_eq!(piece("/+8="), Ok(Some(Piece::new(&[0xff, 0xef]))));
+        assert_eq!(piece(""), Ok(Some(Piece::new(b""))));
+        // No padding, bits left over, another alphabet, white space, too much padding.
+        for bad in ["/+8", "/+9=", "_-8=", "/+ 8=", "/+8==", "A", "====", "/+8=/+8="] {
+            assert_eq!(piece(bad), Err(BadReason::BadB64), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_piece_of_text_is_kept_as_emitters_spell_it() {
+        let raw = |text: &str| {
+            let line = format!(r#"{{"cap1":"x","part":"req","seq":0,"text":"{text}","of":1}}"#);
+            String::from_utf8(chunk(&line).unwrap().piece.unwrap().raw().to_vec()).unwrap()
+        };
+        for (text, kept) in [
+            (r#"a\"\\\n\u0001é😀"#, r#"a\"\\\n\u0001é😀"#),
+            (r"\/\u0041\u000a\u001F\ud83d\ude00\ud800", "/A\\n\\u001f😀\u{fffd}"),
+        ] {
+            assert_eq!(raw(text), kept);
+            let padding = "x".repeat(200);
+            assert_eq!(raw(&format!("{padding}{text}{padding}")), format!("{padding}{kept}{padding}"));
+        }
     }
 
     #[test]

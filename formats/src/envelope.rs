@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::json::{JsonError, unescape};
 use crate::layout::hex;
 use crate::record::RecordSink;
-use crate::scan::{HINT, is_hint, may_hold_records, scan_bare, scan_line};
+use crate::scan::{HINT, KEPT_BYTES, Scanner, is_hint, may_hold_records};
 
 /// How an input's lines are wrapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,12 +104,22 @@ pub struct EnvelopeReader {
     begun: bool,
     max_line_bytes: usize,
     joining: [Joining; STREAMS],
+    scanner: Scanner,
+    /// What an escaped line says.
+    said: Vec<u8>,
 }
 
 impl EnvelopeReader {
     /// A reader for an input's first line on. A joined line longer than `max_line_bytes` is skipped and reported.
     pub fn new(envelope: Envelope, max_line_bytes: usize) -> Self {
-        EnvelopeReader { envelope, begun: false, max_line_bytes, joining: Default::default() }
+        EnvelopeReader {
+            envelope,
+            begun: false,
+            max_line_bytes,
+            joining: Default::default(),
+            scanner: Scanner::default(),
+            said: Vec::new(),
+        }
     }
 
     /// Reads a block of whole lines; gives their number. Only the last line may lack its newline.
@@ -122,7 +132,7 @@ impl EnvelopeReader {
             Envelope::Docker | Envelope::Cri => {
                 for_each_line(block, |line| self.container_line(line, sink));
             }
-            Envelope::Plain => for_each_hinted_line(block, |line| scan_bare(line, 0, sink)),
+            Envelope::Plain => for_each_hinted_line(block, |line| self.scanner.bare_line(line, sink)),
             Envelope::Auto | Envelope::Json => {
                 let mut rest_is_container = None;
                 for_each_hinted_line_until(block, |line, start| {
@@ -130,7 +140,7 @@ impl EnvelopeReader {
                         rest_is_container = Some(start);
                         return false;
                     }
-                    scan_line(line, sink);
+                    self.scanner.line(line, sink);
                     true
                 });
                 if let Some(start) = rest_is_container {
@@ -147,7 +157,7 @@ impl EnvelopeReader {
         for joining in &mut self.joining {
             let joining = std::mem::take(joining);
             if joining.skipped_bytes == 0 {
-                scan_line(&joining.line, sink);
+                self.scanner.line(&joining.line, sink);
             } else {
                 sink.long_line(joining.line.len() as u64 + joining.skipped_bytes);
             }
@@ -195,7 +205,7 @@ impl EnvelopeReader {
         };
         let read = piece.map(|piece| self.join(piece, sink));
         if !matches!(read, Some(Ok(()))) {
-            scan_line(line, sink); // Not the runtime's own: a note of a shipper, or another format behind it.
+            self.scanner.line(line, sink); // Not the runtime's own: a note of a shipper, or another format behind it.
         }
     }
 
@@ -203,10 +213,15 @@ impl EnvelopeReader {
     fn join(&mut self, piece: Piece<'_>, sink: &mut impl RecordSink) -> Result<(), JsonError> {
         let joining = &mut self.joining[piece.stream];
         if joining.is_idle() && !piece.partial {
-            if may_hold_records(piece.content.raw()) {
-                let mut line = Vec::with_capacity(piece.content.raw().len());
-                piece.content.append_to(&mut line)?;
-                scan_line(&line, sink);
+            match piece.content {
+                Content::Plain(line) if may_hold_records(line) => self.scanner.line(line, sink),
+                Content::Escaped(raw) if may_hold_records(raw) => {
+                    self.said.clear();
+                    unescape(raw, &mut self.said)?;
+                    self.scanner.line(&self.said, sink);
+                    self.said.shrink_to(KEPT_BYTES);
+                }
+                Content::Plain(_) | Content::Escaped(_) => (),
             }
             return Ok(());
         }
@@ -221,7 +236,7 @@ impl EnvelopeReader {
             if joined.skipped_bytes > 0 {
                 sink.long_line(joined.line.len() as u64 + joined.skipped_bytes);
             } else {
-                scan_line(&joined.line, sink);
+                self.scanner.line(&joined.line, sink);
             }
         }
         Ok(())

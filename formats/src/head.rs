@@ -1,10 +1,12 @@
 //! Heads and tails by their keys: each known key with a value of its own type, and all the rest kept as it came.
 
+mod quick;
+
 use serde_json::{Map, Number, Value};
 
-use crate::exchange::Headers;
+use crate::exchange::{Headers, Text};
 use crate::json::without_lone_surrogates;
-use crate::record::Part;
+use crate::record::{Chunk, Part, Section};
 
 /// Largest integer that every JSON reader holds exactly.
 const MAX_INTEGER: f64 = 9_007_199_254_740_991.0;
@@ -12,40 +14,40 @@ const MAX_INTEGER: f64 = 9_007_199_254_740_991.0;
 /// A head's or a tail's values. What a part's head or tail has no key for stays empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(missing_docs, reason = "the names are the keys of the capture-line specification")]
-pub struct Known {
-    pub ts: Option<String>,
-    pub service: Option<String>,
-    pub host: Option<String>,
-    pub inst: Option<String>,
+pub struct Known<'a> {
+    pub ts: Option<Text<'a>>,
+    pub service: Option<Text<'a>>,
+    pub host: Option<Text<'a>>,
+    pub inst: Option<Text<'a>>,
     pub n: Option<u64>,
-    pub dir: Option<String>,
-    pub proto: Option<String>,
-    pub method: Option<String>,
-    pub url: Option<String>,
-    pub headers: Option<Headers>,
-    pub peer: Option<String>,
-    pub trace: Option<String>,
-    pub parent: Option<String>,
+    pub dir: Option<Text<'a>>,
+    pub proto: Option<Text<'a>>,
+    pub method: Option<Text<'a>>,
+    pub url: Option<Text<'a>>,
+    pub headers: Option<Headers<'a>>,
+    pub peer: Option<Text<'a>>,
+    pub trace: Option<Text<'a>>,
+    pub parent: Option<Text<'a>>,
     pub tags: Option<Map<String, Value>>,
     pub rate: Option<Number>,
-    pub why: Option<String>,
-    pub body_enc: Option<String>,
+    pub why: Option<Text<'a>>,
+    pub body_enc: Option<Text<'a>>,
     pub oneway: Option<bool>,
     pub us: Option<u64>,
     pub status: Option<Value>,
     pub len: Option<u64>,
     pub crc: Option<u32>,
-    pub trailers: Option<Headers>,
-    pub error: Option<String>,
+    pub trailers: Option<Headers<'a>>,
+    pub error: Option<Text<'a>>,
     pub truncated: Option<bool>,
     pub full_len: Option<u64>,
 }
 
 /// A head or tail taken apart.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct SortedOut {
+pub struct SortedOut<'a> {
     /// What the format knows.
-    pub known: Known,
+    pub known: Known<'a>,
     /// What it does not know, and known keys whose value has another type.
     pub rest: Map<String, Value>,
     /// The keys among `rest` that are known.
@@ -61,8 +63,37 @@ pub enum Place {
     Tail,
 }
 
+impl Place {
+    /// Both.
+    pub const BOTH: [Place; 2] = [Place::Head, Place::Tail];
+
+    /// What a chunk brings of it.
+    pub fn of(self, chunk: &Chunk) -> Option<&Section> {
+        match self {
+            Place::Head => chunk.head.as_ref(),
+            Place::Tail => chunk.tail.as_ref(),
+        }
+    }
+
+    /// Takes what a chunk brings of it.
+    pub fn take(self, chunk: &mut Chunk) -> Option<Section> {
+        match self {
+            Place::Head => chunk.head.take(),
+            Place::Tail => chunk.tail.take(),
+        }
+    }
+}
+
 /// Takes the JSON text of a head or tail apart; `None` where it is no whole JSON object.
-pub fn sort_out(part: Part, place: Place, text: &str) -> Option<SortedOut> {
+pub fn sort_out(part: Part, place: Place, text: &str) -> Option<SortedOut<'_>> {
+    match quick::known(part, place, text) {
+        Some(known) => Some(SortedOut { known, ..SortedOut::default() }),
+        None => sort_out_any(part, place, text),
+    }
+}
+
+/// The same for any spelling.
+fn sort_out_any(part: Part, place: Place, text: &str) -> Option<SortedOut<'static>> {
     let values: Map<String, Value> = serde_json::from_str(&without_lone_surrogates(text)).ok()?;
     let mut sorted = SortedOut::default();
     for (key, value) in values {
@@ -86,7 +117,7 @@ enum Taken {
     Mistyped(Value),
 }
 
-impl Known {
+impl Known<'static> {
     fn take(&mut self, part: Part, place: Place, key: &str, value: Value) -> Taken {
         use Part::{Request, Response};
         use Place::{Head, Tail};
@@ -133,15 +164,15 @@ fn set<T>(field: &mut Option<T>, value: Value, convert: impl FnOnce(Value) -> Re
     }
 }
 
-fn string(value: Value) -> Result<String, Value> {
+fn string(value: Value) -> Result<Text<'static>, Value> {
     match value {
-        Value::String(text) => Ok(text),
+        Value::String(text) => Ok(text.into()),
         other => Err(other),
     }
 }
 
-fn direction(value: Value) -> Result<String, Value> {
-    string(value).and_then(|text| if text == "in" || text == "out" { Ok(text) } else { Err(Value::String(text)) })
+fn direction(value: Value) -> Result<Text<'static>, Value> {
+    if value == "in" || value == "out" { string(value) } else { Err(value) }
 }
 
 fn boolean(value: Value) -> Result<bool, Value> {
@@ -183,7 +214,7 @@ fn string_map(value: Value) -> Result<Map<String, Value>, Value> {
     }
 }
 
-fn pairs(value: Value) -> Result<Headers, Value> {
+fn pairs(value: Value) -> Result<Headers<'static>, Value> {
     let is_pair =
         |pair: &Value| matches!(pair.as_array().map(Vec::as_slice), Some([Value::String(_), Value::String(_)]));
     match value {
@@ -192,10 +223,10 @@ fn pairs(value: Value) -> Result<Headers, Value> {
     }
 }
 
-fn pair(value: Value) -> Option<(String, String)> {
+fn pair(value: Value) -> Option<(Text<'static>, Text<'static>)> {
     let Value::Array(pair) = value else { return None };
     let [Value::String(name), Value::String(value)] = <[Value; 2]>::try_from(pair).ok()? else { return None };
-    Some((name, value))
+    Some((name.into(), value.into()))
 }
 
 #[cfg(test)]

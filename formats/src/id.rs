@@ -69,24 +69,37 @@ fn lower_hex(byte: u8) -> Option<u8> {
     }
 }
 
+impl CaptureId {
+    /// Appends the id's text.
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        match &self.0 {
+            Repr::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Repr::Uuid(bytes) => out.extend_from_slice(&uuid_text(bytes)),
+        }
+    }
+}
+
+/// A UUID in its usual spelling: ASCII.
+fn uuid_text(bytes: &[u8; 16]) -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let mut at = 0;
+    for byte in bytes {
+        if HYPHENS.contains(&at) {
+            at += 1;
+        }
+        text[at] = DIGITS[usize::from(byte >> 4)];
+        text[at + 1] = DIGITS[usize::from(byte & 15)];
+        at += 2;
+    }
+    text
+}
+
 impl fmt::Display for CaptureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Text(text) => f.write_str(text),
-            Repr::Uuid(bytes) => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                let mut text = [b'-'; 36];
-                let mut at = 0;
-                for byte in bytes {
-                    if HYPHENS.contains(&at) {
-                        at += 1;
-                    }
-                    text[at] = DIGITS[usize::from(byte >> 4)];
-                    text[at + 1] = DIGITS[usize::from(byte & 15)];
-                    at += 2;
-                }
-                f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
-            }
+            Repr::Uuid(bytes) => f.write_str(std::str::from_utf8(&uuid_text(bytes)).map_err(|_| fmt::Error)?),
         }
     }
 }

@@ -3,9 +3,13 @@
 //! Works on bytes, never allocates for structure, and never looks at a byte twice within one call. Strings may hold unescaped control
 //! characters and bytes that are not UTF-8: what encloses a record need not be clean for the record to be good.
 
+mod blocks;
+
 use std::borrow::Cow;
 
 use memchr::memchr2;
+
+pub(crate) use self::blocks::{Said, say};
 
 /// Deepest nesting of objects and arrays that is followed; deeper is an error, so that no input can exhaust the stack.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -119,16 +123,18 @@ pub(crate) fn skip_string(text: &[u8], at: usize) -> Result<StringSpan> {
     if text.get(at) != Some(&b'"') {
         return Err(JsonError::Broken);
     }
-    let start = at + 1;
-    let mut from = start;
-    let mut escaped = false;
+    let (mut span, closed) = blocks::find_end(text, at + 1);
+    if closed {
+        return Ok(span);
+    }
     loop {
-        let found = from + memchr2(b'"', b'\\', text.get(from..).ok_or(JsonError::Broken)?).ok_or(JsonError::Broken)?;
-        if text[found] == b'"' {
-            return Ok(StringSpan { start, end: found, escaped });
+        let rest = text.get(span.end..).ok_or(JsonError::Broken)?;
+        span.end += memchr2(b'"', b'\\', rest).ok_or(JsonError::Broken)?;
+        if text[span.end] == b'"' {
+            return Ok(span);
         }
-        escaped = true;
-        from = found + 2;
+        span.escaped = true;
+        span.end += 2;
     }
 }
 
@@ -187,26 +193,9 @@ impl<'t> Members<'t> {
     }
 }
 
-/// Appends what a string says: its escapes undone, a lone surrogate as U+FFFD.
+/// Appends what the inside of a string says: its escapes undone, a lone surrogate as U+FFFD.
 pub(crate) fn unescape(raw: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        out.extend_from_slice(&rest[..at]);
-        let escape = *rest.get(at + 1).ok_or(JsonError::Broken)?;
-        rest = &rest[at + 2..];
-        match escape {
-            b'"' | b'\\' | b'/' => out.push(escape),
-            b'b' => out.push(8),
-            b'f' => out.push(12),
-            b'n' => out.push(b'\n'),
-            b'r' => out.push(b'\r'),
-            b't' => out.push(b'\t'),
-            b'u' => rest = unescape_unicode(rest, out)?,
-            _ => return Err(JsonError::Broken),
-        }
-    }
-    out.extend_from_slice(rest);
-    Ok(())
+    if say(raw, 0, out)?.closed { Err(JsonError::Broken) } else { Ok(()) }
 }
 
 /// Undoes one `\u` escape whose digits start `rest`, with its low surrogate where one follows; gives what follows it.

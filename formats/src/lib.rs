@@ -17,11 +17,15 @@ mod id;
 mod json;
 pub mod layout;
 #[cfg(feature = "read")]
+mod piece;
+#[cfg(feature = "read")]
 mod record;
 pub mod redact;
 #[cfg(feature = "read")]
 mod scan;
 pub mod sign;
+#[cfg(feature = "read")]
+mod sum;
 #[cfg(feature = "read")]
 pub mod timestamp;
 pub mod write;
@@ -30,6 +34,8 @@ pub mod write;
 pub use crate::{
     envelope::{Envelope, EnvelopeReader},
     id::{CaptureId, MAX_ID_BYTES},
+    piece::{Piece, Spelling},
     record::{BadReason, Chunk, MAX_SEQ, Meta, Part, Record, RecordSink, Section},
     scan::{MAX_NESTING, scan_line},
+    sum::Sum,
 };

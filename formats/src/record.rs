@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::id::CaptureId;
+use crate::piece::{Piece, Spelling};
 use crate::sign::SIGNATURE_BYTES;
 
 /// The two halves of an exchange.
@@ -66,8 +67,8 @@ pub struct Chunk {
     pub head: Option<Section>,
     /// Microseconds since the part began when this piece passed.
     pub at: Option<u64>,
-    /// A piece of the body, decoded.
-    pub piece: Option<Box<[u8]>>,
+    /// A piece of the body.
+    pub piece: Option<Piece>,
     /// How many chunks the part has: a claim, at most [`MAX_SEQ`] + 1.
     pub of: Option<u32>,
     /// What is known when the part ends.
@@ -91,41 +92,47 @@ impl Chunk {
     /// The chunk as one line of JSON that reads back as the same chunk: what is kept of an open capture. Neither canonical nor cut to
     /// any length.
     pub fn to_line(&self) -> Vec<u8> {
-        let mut line = format!(r#"{{"cap1":"{}","part":"{}","seq":{}"#, self.id, self.part.tag(), self.seq);
-        let section = |line: &mut String, name: &str, section: &Option<Section>| match section {
-            Some(Section::Whole(text)) => line.push_str(&format!(r#","{name}":{text}"#)),
-            Some(Section::Fragment(text)) => {
-                line.push_str(&format!(r#","{name}f":{}"#, serde_json::Value::from(&**text)))
-            }
-            None => (),
-        };
-        section(&mut line, "head", &self.head);
+        let mut line =
+            format!(r#"{{"cap1":"{}","part":"{}","seq":{}"#, self.id, self.part.tag(), self.seq).into_bytes();
+        add_section(&mut line, "head", self.head.as_ref());
         if let Some(at) = self.at {
-            line.push_str(&format!(r#","at":{at}"#));
+            line.extend_from_slice(format!(r#","at":{at}"#).as_bytes());
         }
         if let Some(piece) = &self.piece {
-            match std::str::from_utf8(piece) {
-                Ok(text) => line.push_str(&format!(r#","text":{}"#, serde_json::Value::from(text))),
-                Err(_) => line.push_str(&format!(r#","b64":"{}""#, crate::exchange::base64_text(piece))),
-            }
+            let key: &[u8] = if piece.spelling() == Spelling::Text { br#","text":""# } else { br#","b64":""# };
+            line.extend_from_slice(key);
+            line.extend_from_slice(piece.raw());
+            line.push(b'"');
         }
         if let Some(of) = self.of {
-            line.push_str(&format!(r#","of":{of}"#));
+            line.extend_from_slice(format!(r#","of":{of}"#).as_bytes());
         }
-        section(&mut line, "tail", &self.tail);
+        add_section(&mut line, "tail", self.tail.as_ref());
         if let Some(sig) = &self.sig {
-            line.push_str(&format!(r#","sig":"{}""#, crate::layout::hex(sig)));
+            line.extend_from_slice(format!(r#","sig":"{}""#, crate::layout::hex(sig)).as_bytes());
         }
-        line.push('}');
-        line.into_bytes()
+        line.push(b'}');
+        line
     }
 
     /// Reads what [`to_line`](Self::to_line) wrote.
     pub fn from_line(line: &[u8]) -> Option<Chunk> {
-        match crate::decode::decode(line, 0) {
+        match crate::decode::decode(line, 0, &mut Vec::new()) {
             Ok((Record::Chunk(chunk), _)) => Some(chunk),
             _ => None,
         }
+    }
+}
+
+fn add_section(line: &mut Vec<u8>, name: &str, section: Option<&Section>) {
+    match section {
+        Some(Section::Whole(text)) => line.extend_from_slice(format!(r#","{name}":{text}"#).as_bytes()),
+        Some(Section::Fragment(text)) => {
+            line.extend_from_slice(format!(r#","{name}f":""#).as_bytes());
+            crate::write::escape_json(text, line);
+            line.push(b'"');
+        }
+        None => (),
     }
 }
 
@@ -296,7 +303,7 @@ mod tests {
                 seq: 7,
                 head: Some(head),
                 at: Some(12),
-                piece: Some(piece.into()),
+                piece: Some(Piece::new(piece)),
                 of: Some(9),
                 tail: Some(tail),
                 sig,

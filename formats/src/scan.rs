@@ -23,8 +23,20 @@ const QUOTES: [&[u8]; 2] = [b"\"", b"0022"];
 
 /// Reports every record of one line (with or without its newline) to `sink`, in the order in which they stand.
 pub fn scan_line(line: &[u8], sink: &mut impl RecordSink) {
-    scan_text(line, 0, sink);
+    Scanner::default().line(line, sink);
 }
+
+/// Scans lines one after the other, with memory that it uses again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scanner {
+    /// Where pieces are decoded.
+    scratch: Vec<u8>,
+    /// What strings that enclose a line say: one for each level that is not being read.
+    spare: Vec<Vec<u8>>,
+}
+
+/// Memory that a scanner keeps from line to line, in bytes for each buffer: one giant line must not hold its memory for good.
+pub(crate) const KEPT_BYTES: usize = 64 << 10;
 
 /// Whether records may stand in a text.
 pub(crate) fn may_hold_records(text: &[u8]) -> bool {
@@ -36,30 +48,160 @@ pub(crate) fn is_hint(text: &[u8], at: usize) -> bool {
     text.get(at + HINT.len()).is_some_and(u8::is_ascii_digit) && QUOTES.iter().any(|quote| text[..at].ends_with(quote))
 }
 
-fn scan_text(text: &[u8], nesting: usize, sink: &mut impl RecordSink) {
-    let Some(last_hint) = memmem::rfind_iter(text, HINT).find(|at| is_hint(text, *at)) else { return };
-    let mut at = 0;
-    while let Some(found) = text.get(at..).and_then(|rest| memchr(b'{', rest)) {
-        let start = at + found;
-        if start > last_hint {
+/// The last place in a text that may show a record.
+fn last_hint(text: &[u8]) -> Option<usize> {
+    // Forwards: looking for three bytes backwards takes ten times as long.
+    memmem::find_iter(text, HINT).filter(|at| is_hint(text, *at)).last()
+}
+
+impl Scanner {
+    /// Reports every record of one line.
+    pub(crate) fn line(&mut self, line: &[u8], sink: &mut impl RecordSink) {
+        self.text(line, 0, sink);
+        self.scratch.shrink_to(KEPT_BYTES);
+        self.spare.iter_mut().for_each(|spare| spare.shrink_to(KEPT_BYTES));
+    }
+
+    /// Reports the bare records of a line.
+    pub(crate) fn bare_line(&mut self, line: &[u8], sink: &mut impl RecordSink) {
+        self.bare(line, 0, sink);
+        self.scratch.shrink_to(KEPT_BYTES);
+    }
+
+    fn text(&mut self, text: &[u8], nesting: usize, sink: &mut impl RecordSink) {
+        let mut at = 0;
+        let mut last = None;
+        while let Some(found) = text.get(at..).and_then(|rest| memchr(b'{', rest)) {
+            let start = at + found;
+            at = match bare_marker(text, start) {
+                Some(version) => match self.record(text, start, version, sink) {
+                    Some(end) => end,
+                    None => return self.bare(text, start + 1, sink),
+                },
+                None => {
+                    // Looked up once it is needed: a line that is a record and nothing else needs it not.
+                    let Some(last) = *last.get_or_insert_with(|| last_hint(text)) else { return };
+                    if start > last {
+                        return;
+                    }
+                    match skip_object(text, start) {
+                        Skipped::Whole(end) if is_inner(text, start, end) => return self.bare(text, start + 1, sink),
+                        Skipped::Whole(end) => {
+                            self.object(text, start, nesting, sink);
+                            end
+                        }
+                        Skipped::NotJson => start + 1,
+                        Skipped::Torn => return self.bare(text, start + 1, sink),
+                        Skipped::TooDeep => return sink.bad(BadReason::TooDeep),
+                    }
+                }
+            };
+        }
+    }
+
+    /// Goes on behind something torn: only bare markers count.
+    fn bare(&mut self, text: &[u8], mut at: usize, sink: &mut impl RecordSink) {
+        while let Some(found) = text.get(at..).and_then(|rest| memchr(b'{', rest)) {
+            let start = at + found;
+            at = match bare_marker(text, start) {
+                Some(version) => self.record(text, start, version, sink).unwrap_or(start + 1),
+                None => start + 1,
+            };
+        }
+    }
+
+    /// Reports the record whose object starts at `start`; gives the offset behind it, or nothing where it is not whole.
+    fn record(&mut self, text: &[u8], start: usize, version: &[u8], sink: &mut impl RecordSink) -> Option<usize> {
+        if version != b"1" {
+            match skip_value(text, start, 0) {
+                Ok(end) => {
+                    self.object(text, start, 0, sink); // The key of this version may stand behind it.
+                    return Some(end);
+                }
+                Err(JsonError::TooDeep) => sink.bad(BadReason::TooDeep),
+                Err(JsonError::Broken) => sink.bad(BadReason::Torn),
+            }
+            return None;
+        }
+        match decode(text, start, &mut self.scratch) {
+            Ok((record, end)) => {
+                sink.record(record);
+                Some(end)
+            }
+            Err((reason, end)) => {
+                sink.bad(reason);
+                end
+            }
+        }
+    }
+
+    /// Searches a whole object that starts at `start` and is enclosed by `nesting` others: it is a record, or its values are searched.
+    fn object(&mut self, text: &[u8], start: usize, nesting: usize, sink: &mut impl RecordSink) {
+        // The object was walked before, so no step of this walk can fail; where one did, nothing more of it is searched.
+        let mut unknown = None;
+        let mut values = Vec::new();
+        let Ok(mut members) = Members::new(text, start, 0) else { return };
+        while let Ok(Some(member)) = members.next_member() {
+            match record_version(member.key.raw(text)) {
+                Some(b"1") => {
+                    self.record(text, start, b"1", sink);
+                    return;
+                }
+                Some(version) => unknown = Some(version),
+                None => (),
+            }
+            let Ok(end) = skip_value(text, member.value, 1) else { return };
+            if may_hold_records(&text[member.value..end]) {
+                values.push(member.value);
+            }
+            members.seek(end);
+        }
+        if unknown.is_some() {
+            return sink.bad(BadReason::UnknownVersion);
+        }
+        for value in values {
+            self.value(text, value, nesting + 1, sink);
+        }
+    }
+
+    fn value(&mut self, text: &[u8], at: usize, nesting: usize, sink: &mut impl RecordSink) {
+        if !matches!(text.get(at), Some(b'{' | b'[' | b'"')) {
             return;
         }
-        at = match bare_marker(text, start) {
-            Some(version) => match scan_record(text, start, version, sink) {
-                Some(end) => end,
-                None => return scan_bare(text, start + 1, sink),
-            },
-            None => match skip_object(text, start) {
-                Skipped::Whole(end) if is_inner(text, start, end) => return scan_bare(text, start + 1, sink),
-                Skipped::Whole(end) => {
-                    scan_object(text, start, nesting, sink);
-                    end
+        if nesting > MAX_NESTING {
+            return sink.bad(BadReason::TooDeep);
+        }
+        match text[at] {
+            b'{' => self.object(text, at, nesting, sink),
+            b'[' => {
+                let mut elements = Vec::new();
+                if skip_array(text, at, 0, |element| elements.push(element)).is_ok() {
+                    for element in elements {
+                        if skip_value(text, element, 0).is_ok_and(|end| may_hold_records(&text[element..end])) {
+                            self.value(text, element, nesting + 1, sink);
+                        }
+                    }
                 }
-                Skipped::NotJson => start + 1,
-                Skipped::Torn => return scan_bare(text, start + 1, sink),
-                Skipped::TooDeep => return sink.bad(BadReason::TooDeep),
-            },
-        };
+            }
+            _ => {
+                if let Ok(span) = skip_string(text, at) {
+                    self.string(text, span, nesting, sink);
+                }
+            }
+        }
+    }
+
+    /// Searches what a string says as a line of its own.
+    fn string(&mut self, text: &[u8], span: StringSpan, nesting: usize, sink: &mut impl RecordSink) {
+        if !span.escaped {
+            return; // A record holds quotes, and those would be escaped here.
+        }
+        let mut said = self.spare.pop().unwrap_or_default();
+        said.clear();
+        if unescape(span.raw(text), &mut said).is_ok() {
+            self.text(&said, nesting, sink);
+        }
+        self.spare.push(said);
     }
 }
 
@@ -73,17 +215,6 @@ fn is_inner(text: &[u8], start: usize, end: usize) -> bool {
         || matches!(text.get(skip_space(text, end)), Some(b',' | b'}' | b']'))
 }
 
-/// Goes on behind something torn: only bare markers count.
-pub(crate) fn scan_bare(text: &[u8], mut at: usize, sink: &mut impl RecordSink) {
-    while let Some(found) = text.get(at..).and_then(|rest| memchr(b'{', rest)) {
-        let start = at + found;
-        at = match bare_marker(text, start) {
-            Some(version) => scan_record(text, start, version, sink).unwrap_or(start + 1),
-            None => start + 1,
-        };
-    }
-}
-
 /// The version where a record's key, `"cap"` with a number, is the first key of the object that starts at `at`.
 fn bare_marker(text: &[u8], at: usize) -> Option<&[u8]> {
     let key = skip_space(text, at + 1);
@@ -95,31 +226,6 @@ fn bare_marker(text: &[u8], at: usize) -> Option<&[u8]> {
 /// The version in a record's key (without quotes), where it is one.
 fn record_version(key: &[u8]) -> Option<&[u8]> {
     key.strip_prefix(HINT).filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
-}
-
-/// Reports the record whose object starts at `start`; gives the offset behind it, or nothing where it is not whole.
-fn scan_record(text: &[u8], start: usize, version: &[u8], sink: &mut impl RecordSink) -> Option<usize> {
-    if version != b"1" {
-        match skip_value(text, start, 0) {
-            Ok(end) => {
-                scan_object(text, start, 0, sink); // The key of this version may stand behind it.
-                return Some(end);
-            }
-            Err(JsonError::TooDeep) => sink.bad(BadReason::TooDeep),
-            Err(JsonError::Broken) => sink.bad(BadReason::Torn),
-        }
-        return None;
-    }
-    match decode(text, start) {
-        Ok((record, end)) => {
-            sink.record(record);
-            Some(end)
-        }
-        Err((reason, end)) => {
-            sink.bad(reason);
-            end
-        }
-    }
 }
 
 enum Skipped {
@@ -140,73 +246,6 @@ fn skip_object(text: &[u8], start: usize) -> Skipped {
             Ok(_) => Skipped::Torn,
             Err(_) => Skipped::NotJson,
         },
-    }
-}
-
-/// Searches a whole object that starts at `start` and is enclosed by `nesting` others: it is a record, or its values are searched.
-fn scan_object(text: &[u8], start: usize, nesting: usize, sink: &mut impl RecordSink) {
-    // The object was walked before, so no step of this walk can fail; where one did, nothing more of it is searched.
-    let mut unknown = None;
-    let mut values = Vec::new();
-    let Ok(mut members) = Members::new(text, start, 0) else { return };
-    while let Ok(Some(member)) = members.next_member() {
-        match record_version(member.key.raw(text)) {
-            Some(b"1") => {
-                scan_record(text, start, b"1", sink);
-                return;
-            }
-            Some(version) => unknown = Some(version),
-            None => (),
-        }
-        let Ok(end) = skip_value(text, member.value, 1) else { return };
-        if may_hold_records(&text[member.value..end]) {
-            values.push(member.value);
-        }
-        members.seek(end);
-    }
-    if unknown.is_some() {
-        return sink.bad(BadReason::UnknownVersion);
-    }
-    for value in values {
-        scan_value(text, value, nesting + 1, sink);
-    }
-}
-
-fn scan_value(text: &[u8], at: usize, nesting: usize, sink: &mut impl RecordSink) {
-    if !matches!(text.get(at), Some(b'{' | b'[' | b'"')) {
-        return;
-    }
-    if nesting > MAX_NESTING {
-        return sink.bad(BadReason::TooDeep);
-    }
-    match text[at] {
-        b'{' => scan_object(text, at, nesting, sink),
-        b'[' => {
-            let mut elements = Vec::new();
-            if skip_array(text, at, 0, |element| elements.push(element)).is_ok() {
-                for element in elements {
-                    if skip_value(text, element, 0).is_ok_and(|end| may_hold_records(&text[element..end])) {
-                        scan_value(text, element, nesting + 1, sink);
-                    }
-                }
-            }
-        }
-        _ => {
-            if let Ok(span) = skip_string(text, at) {
-                scan_string(text, span, nesting, sink);
-            }
-        }
-    }
-}
-
-/// Searches what a string says as a line of its own.
-fn scan_string(text: &[u8], span: StringSpan, nesting: usize, sink: &mut impl RecordSink) {
-    if !span.escaped {
-        return; // A record holds quotes, and those would be escaped here.
-    }
-    let mut said = Vec::with_capacity(span.end - span.start);
-    if unescape(span.raw(text), &mut said).is_ok() {
-        scan_text(&said, nesting, sink);
     }
 }
 

@@ -159,7 +159,7 @@ proptest! {
             prop_assert!(ring.check(&chunk).is_some());
             prop_assert_eq!((chunk.seq, chunk.of), (seq, (u64::from(seq) + 1 == count).then_some(seq + 1)));
             heads.push_str(chunk.head.as_ref().map_or("", |head| head.text()));
-            joined.extend_from_slice(chunk.piece.as_deref().unwrap_or_default());
+            chunk.piece.iter().for_each(|piece| piece.append_to(&mut joined));
             tails.push_str(chunk.tail.as_ref().map_or("", |tail| tail.text()));
         }
         prop_assert_eq!(&joined, &body);

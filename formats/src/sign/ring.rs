@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use thiserror::Error;
 
 use super::{SecretError, SignedLine, SigningKey};
+use crate::piece::Piece;
 use crate::record::{Chunk, Meta, Section};
 
 /// Most keys of a ring: a forged line costs one hash for each.
@@ -142,6 +143,7 @@ impl KeyRing {
 
     /// The key that signed the chunk; `None` where it is unsigned or no key's signature fits.
     pub fn check(&self, chunk: &Chunk) -> Option<KeyIndex> {
+        let piece = chunk.piece.as_ref().map(Piece::bytes).unwrap_or_default();
         let line = SignedLine {
             id: &chunk.id,
             part: chunk.part.tag(),
@@ -149,7 +151,7 @@ impl KeyRing {
             of: chunk.of.map(u64::from),
             at: chunk.at,
             headf: fragment(chunk.head.as_ref())?,
-            piece: chunk.piece.as_deref().unwrap_or_default(),
+            piece: &piece,
             tailf: fragment(chunk.tail.as_ref())?,
         };
         self.find_fitting(&line, &chunk.sig?)
@@ -256,7 +258,7 @@ mod tests {
             seq: 0,
             head: Some(Section::Fragment("{}".into())),
             at: None,
-            piece: Some(Box::from(&b"ping"[..])),
+            piece: Some(Piece::new(b"ping")),
             of: Some(1),
             tail: None,
             sig: None,
@@ -291,7 +293,7 @@ mod tests {
         let ring = ring();
         assert_eq!(ring.check(&signed("another-secret-of-thirty-two-byt")), None);
         assert_eq!(ring.check(&Chunk { sig: None, ..signed(NEW) }), None);
-        assert_eq!(ring.check(&Chunk { piece: Some(Box::from(&b"PING"[..])), ..signed(NEW) }), None);
+        assert_eq!(ring.check(&Chunk { piece: Some(Piece::new(b"PING")), ..signed(NEW) }), None);
         assert_eq!(ring.check(&Chunk { head: Some(Section::Whole("{}".into())), ..signed(NEW) }), None);
     }
 

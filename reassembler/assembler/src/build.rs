@@ -1,25 +1,51 @@
-//! A closed capture to its stored exchange: heads and tails to their keys, pieces to bodies, and what is missing to problems
-//! (stored-exchange specification).
+//! A closed capture to its stored exchange (stored-exchange specification), in two steps: what it is made of is taken out of the capture
+//! ([`Assembled`]), and seen as an exchange ([`Assembled::exchange`]), whose text is that of the capture's own lines.
 
-use reassemble_formats::exchange::{
-    Body, Content, EXCHANGE_VERSION, Exchange, Fragment, Headers, Request, Response, base64_text, crc_hex,
-};
-use reassemble_formats::head::{Known, SortedOut};
+use std::sync::Arc;
+
+use reassemble_formats::exchange::{Body, Content, Exchange, Fragment, Headers, Request, Response, base64_text};
+use reassemble_formats::head::{Known, Place, SortedOut, sort_out};
 use reassemble_formats::timestamp::{rfc3339_us, usable_ts};
-use reassemble_formats::{CaptureId, Chunk, Part, Section};
+use reassemble_formats::{CaptureId, Chunk, Part, Piece, Section};
 use serde_json::{Map, Value};
 
-use crate::capture::{Capture, known_or_default};
+use crate::Close;
+use crate::capture::{Capture, Lines};
 use crate::closed::{Closed, SeenChunks};
 use crate::kept::Kept;
 use crate::part::{OnDisk, PartChunks};
 use crate::pieces::Pieces;
-use crate::{Assembled, Close};
 
 /// Largest body that is joined in memory, in bytes.
 const JOINED_BYTES: u64 = 1 << 20;
 /// Most bytes of fragments in one exchange; what is left is stored in supplements.
 const FRAGMENTS_BYTES: usize = 1 << 20;
+
+/// A closed capture: what its exchange is made of, and what the store must know of it.
+#[derive(Debug, PartialEq)]
+pub struct Assembled {
+    /// The capture.
+    pub id: CaptureId,
+    /// Whether nothing is missing.
+    pub complete: bool,
+    /// How many chunks it is made of.
+    pub chunks: u64,
+    /// Their lines, by the inputs that they came from.
+    pub lines: Lines,
+    /// The key under which they are signed.
+    pub key: Option<Arc<str>>,
+    /// When its first chunk was read, in microseconds since the Unix epoch.
+    pub read_at_us: i64,
+    /// What is to be remembered of it, so that later chunks are known.
+    pub closed: Closed,
+    why: Close,
+    /// Whether something of it was stored before.
+    continues: bool,
+    source: Arc<str>,
+    request: ClosedPart,
+    response: ClosedPart,
+    fragments: Vec<Fragment>,
+}
 
 /// What is left of a capture once its exchange is made.
 pub(crate) enum Rest {
@@ -29,99 +55,34 @@ pub(crate) enum Rest {
     Open(Box<Capture>),
 }
 
-/// Makes the exchange of a capture that is closed; `number` is the capture's.
+/// Takes a capture that is closed apart; `number` is the capture's.
 pub(crate) fn assemble(mut capture: Capture, number: u64, why: Close, kept: &impl Kept) -> (Assembled, Rest) {
     let disk = |part| OnDisk { capture: number, part, kept };
-    let request = PartParts::new(&capture.request, disk(Part::Request));
-    let response = PartParts::new(&capture.response, disk(Part::Response));
-    let oneway = request.head.as_ref().is_some_and(|head| head.known.oneway == Some(true));
-    let mut problems = Vec::new();
-    if capture.continues.is_some() {
-        problems.push("continues".to_owned());
-    }
-    request.name_problems(false, &mut problems);
-    response.name_problems(oneway, &mut problems);
-    let mut more = More::default();
-    let (head, head_tail) = (known_or_default(request.head.as_ref()), known_or_default(request.tail.as_ref()));
-    let (answer, answer_tail) = (known_or_default(response.head.as_ref()), known_or_default(response.tail.as_ref()));
-    more.add("request", request.head.as_ref());
-    more.add("response", response.head.as_ref());
-    more.add("request_tail", request.tail.as_ref());
-    more.add("response_tail", response.tail.as_ref());
-    if let (Some(first), Some(last)) = (&answer.status, &answer_tail.status)
-        && first != last
-    {
-        more.insert("response", "status", first.clone());
-    }
-    let error = answer_tail.error.clone().or_else(|| head_tail.error.clone());
-    if let Some(other) = head_tail.error.clone().filter(|other| Some(other) != error.as_ref()) {
-        more.insert("request_tail", "error", other.into());
-    }
-    let claimed_ts = if request.head.is_some() { head.ts.clone() } else { answer.ts.clone() };
-    let usable = claimed_ts.as_deref().and_then(|ts| usable_ts(ts, capture.read_at_us));
-    if usable.is_none() {
-        problems.push("ts_unusable".to_owned());
-        if let Some(ts) = &head.ts {
-            more.insert("request", "ts", ts.clone().into());
-        }
-    }
-    let ts_us = usable.unwrap_or(capture.read_at_us);
-    problems.extend(why.problem().map(str::to_owned));
+    let complete = why == Close::Complete;
     let mut fragments = Fragments::default();
-    request.fragments(&mut fragments);
-    response.fragments(&mut fragments);
-    let taken = [request.taken(&fragments), response.taken(&fragments)];
-    let duration_us = answer_tail.us.or(if oneway { head_tail.us } else { None });
-    let exchange = Exchange {
-        v: EXCHANGE_VERSION,
-        id: capture.id.to_string(),
-        service: head.service.clone(),
-        host: head.host.clone(),
-        inst: head.inst.clone(),
-        n: head.n,
-        dir: head.dir.clone(),
-        proto: head.proto.clone(),
-        ts: match (usable, claimed_ts) {
-            (Some(_), Some(ts)) => ts,
-            _ => rfc3339_us(ts_us),
-        },
-        duration_us,
-        complete: why == Close::Complete,
-        problems,
-        trace: head.trace.clone(),
-        parent: head.parent.clone(),
-        peer: head.peer.clone(),
-        tags: head.tags.clone(),
-        rate: head.rate.clone(),
-        why: head.why.clone(),
-        error,
-        oneway,
-        fragments: fragments.list,
-        more: more.0,
-        source: Some(capture.source.to_string()),
-        request: request.came().then(|| request.to_request(head, head_tail)),
-        response: response.came().then(|| response.to_response(answer, answer_tail)),
-    };
-    let long = [request.long_run(), response.long_run()];
-    let seen = seen_chunks(&capture, taken);
+    let request = ClosedPart::of(&mut capture.request, &disk(Part::Request), &mut fragments);
+    let response = ClosedPart::of(&mut capture.response, &disk(Part::Response), &mut fragments);
+    let taken = [request.taken(Part::Request, &fragments), response.taken(Part::Response, &fragments)];
+    let closed = if complete { Closed::Complete } else { Closed::Incomplete(seen_chunks(&capture, taken)) };
     let rest = [capture.request.split_off(taken[0]), capture.response.split_off(taken[1])];
     let chunks = capture.count();
-    let lines = capture.lines.split_off(chunks);
-    let pieces = |part: Part, run: Option<u32>, chunks: &mut PartChunks| {
-        run.map(|run| Pieces::new(number, part, run, std::mem::take(&mut chunks.chunks)))
-    };
-    let assembled = Assembled {
+    let mut assembled = Assembled {
         id: capture.id.clone(),
-        closed: if exchange.complete { Closed::Complete } else { Closed::Incomplete(seen) },
-        exchange,
-        ts_us,
+        complete,
         chunks,
-        lines,
+        lines: capture.lines.split_off(chunks),
         key: capture.key.clone(),
         read_at_us: capture.read_at_us,
-        request_pieces: pieces(Part::Request, long[0], &mut capture.request),
-        response_pieces: pieces(Part::Response, long[1], &mut capture.response),
+        closed,
+        why,
+        continues: capture.continues.is_some(),
+        source: capture.source.clone(),
+        request,
+        response,
+        fragments: fragments.list,
     };
+    assembled.request.take_body(&mut capture.request, &disk(Part::Request));
+    assembled.response.take_body(&mut capture.response, &disk(Part::Response));
     let rest = capture.rest(rest, &assembled.closed);
     (assembled, rest)
 }
@@ -155,85 +116,230 @@ fn seen_chunks(capture: &Capture, taken: [u32; 2]) -> SeenChunks {
     seen
 }
 
-/// One part with its head and tail taken apart.
-struct PartParts<'c, K> {
-    chunks: &'c PartChunks,
-    disk: OnDisk<'c, K>,
-    head: Option<SortedOut>,
-    tail: Option<SortedOut>,
-    /// How many chunks make the body.
-    run: u32,
+impl Assembled {
+    /// The capture as it will be stored, and the time that decides where, in microseconds since the Unix epoch. A body that is too long to be held
+    /// is empty here, and stands in [`request_pieces`](Self::request_pieces) or [`response_pieces`](Self::response_pieces).
+    pub fn exchange(&self) -> (Exchange<'_>, i64) {
+        let [head, head_tail] = self.request.sections(Part::Request);
+        let [answer, answer_tail] = self.response.sections(Part::Response);
+        let oneway = head.as_ref().is_some_and(|head| head.known.oneway == Some(true));
+        let mut problems = Vec::new();
+        if self.continues {
+            problems.push("continues".to_owned());
+        }
+        self.request.name_problems(Part::Request, [&head, &head_tail], false, &mut problems);
+        self.response.name_problems(Part::Response, [&answer, &answer_tail], oneway, &mut problems);
+        let mut more = More::default();
+        let has_head = head.is_some();
+        let head = more.keep("request", head);
+        let answer = more.keep("response", answer);
+        let head_tail = more.keep("request_tail", head_tail);
+        let answer_tail = more.keep("response_tail", answer_tail);
+        if let (Some(first), Some(last)) = (&answer.status, &answer_tail.status)
+            && first != last
+        {
+            more.insert("response", "status", first.clone());
+        }
+        let error = answer_tail.error.clone().or_else(|| head_tail.error.clone());
+        if let Some(other) = head_tail.error.clone().filter(|other| Some(other) != error.as_ref()) {
+            more.insert("request_tail", "error", other.into());
+        }
+        let claimed_ts = if has_head { head.ts.clone() } else { answer.ts.clone() };
+        let usable = claimed_ts.as_deref().and_then(|ts| usable_ts(ts, self.read_at_us));
+        if usable.is_none() {
+            problems.push("ts_unusable".to_owned());
+            if let Some(ts) = &head.ts {
+                more.insert("request", "ts", ts.as_ref().into());
+            }
+        }
+        let ts_us = usable.unwrap_or(self.read_at_us);
+        problems.extend(self.why.problem().map(str::to_owned));
+        let exchange = Exchange {
+            id: self.id.clone(),
+            service: head.service.clone(),
+            host: head.host.clone(),
+            inst: head.inst.clone(),
+            n: head.n,
+            dir: head.dir.clone(),
+            proto: head.proto.clone(),
+            ts: match (usable, claimed_ts) {
+                (Some(_), Some(ts)) => ts,
+                _ => rfc3339_us(ts_us).into(),
+            },
+            duration_us: answer_tail.us.or(if oneway { head_tail.us } else { None }),
+            complete: self.complete,
+            problems,
+            trace: head.trace.clone(),
+            parent: head.parent.clone(),
+            peer: head.peer.clone(),
+            tags: head.tags.clone(),
+            rate: head.rate.clone(),
+            why: head.why.clone(),
+            error,
+            oneway,
+            fragments: self.fragments.clone(),
+            more: more.0,
+            source: Some((&*self.source).into()),
+            request: self.request.came.then(|| self.request.to_request(head, head_tail)),
+            response: self.response.came.then(|| self.response.to_response(answer, answer_tail)),
+        };
+        (exchange, ts_us)
+    }
+
+    /// The request's body, where it is long.
+    pub fn request_pieces(&self) -> Option<&Pieces> {
+        self.request.long.as_ref()
+    }
+
+    /// The response's body, where it is long.
+    pub fn response_pieces(&self) -> Option<&Pieces> {
+        self.response.long.as_ref()
+    }
+
+    /// Bytes that it takes in memory, about.
+    pub fn memory_bytes(&self) -> usize {
+        let part = |part: &ClosedPart| {
+            part.pieces.iter().map(|piece| piece.raw().len()).sum::<usize>()
+                + part.long.as_ref().map_or(0, Pieces::memory_bytes)
+        };
+        part(&self.request) + part(&self.response)
+    }
 }
 
-impl<'c, K: Kept> PartParts<'c, K> {
-    fn new(chunks: &'c PartChunks, disk: OnDisk<'c, K>) -> Self {
-        PartParts { chunks, head: chunks.head(&disk), tail: chunks.tail(&disk), run: chunks.body_run(&disk), disk }
-    }
+/// What an exchange is made of, of one part.
+#[derive(Debug, Default, PartialEq)]
+struct ClosedPart {
+    /// Whether anything of it came.
+    came: bool,
+    head: Option<Box<str>>,
+    tail: Option<Box<str>>,
+    /// How many chunks make the body.
+    run: u32,
+    pieces: Vec<Piece>,
+    marks: Vec<(u64, u64)>,
+    /// The body, where it is long.
+    long: Option<Pieces>,
+    /// What keeps it from being whole.
+    faults: Vec<String>,
+    has_tail_fragment: bool,
+    of_conflict: bool,
+    conflicts: Vec<u32>,
+}
 
-    fn came(&self) -> bool {
-        !self.chunks.is_empty()
-    }
-
-    fn name_problems(&self, may_be_missing: bool, problems: &mut Vec<String>) {
-        let name = self.disk.part.name();
-        for (place, section) in [("head", &self.head), ("tail", &self.tail)] {
-            let keys = section.iter().flat_map(|section| &section.mistyped);
-            problems.extend(keys.map(|key| format!("{place}_type:{name}:{key}")));
-        }
-        if self.came() || !may_be_missing {
-            problems.extend(self.chunks.faults(&self.disk));
-        }
-        if self.came() && self.head.is_none() {
-            problems.push(format!("{name}_head_missing"));
-        }
-        if self.came() && self.tail.is_none() && self.has_tail_fragment() {
-            problems.push(format!("{name}_tail_missing"));
-        }
-        if self.chunks.of_conflict {
-            problems.push(format!("of_conflict:{name}"));
-        }
-        problems.extend(self.chunks.conflicts.iter().map(|seq| format!("conflict:{name}:{seq}")));
-    }
-
-    fn has_tail_fragment(&self) -> bool {
-        let mut has = false;
-        self.chunks.each(self.chunks.section_seqs(self.run), &self.disk, |chunk| {
-            has = matches!(chunk.tail, Some(Section::Fragment(_)));
-            !has
-        });
-        has
-    }
-
-    /// How many chunks the body is made of, where it is too long to be joined in memory.
-    fn long_run(&self) -> Option<u32> {
-        (self.chunks.piece_bytes > JOINED_BYTES).then_some(self.run)
-    }
-
-    fn body(&self, headers: Option<&Headers>, tail: &Known) -> Body {
-        let mut bytes = Vec::new();
-        let mut marks = Vec::new();
-        if self.long_run().is_none() {
-            self.chunks.each(0..self.run, &self.disk, |chunk| {
-                if let Some(piece) = &chunk.piece {
-                    marks.extend(chunk.at.map(|at| (bytes.len() as u64, at)));
-                    bytes.extend_from_slice(piece);
+impl ClosedPart {
+    /// All but the body, which is taken once it is known what else goes with it.
+    fn of(chunks: &mut PartChunks, disk: &OnDisk<'_, impl Kept>, fragments: &mut Fragments) -> Self {
+        let faults = if chunks.whole == Some(true) { Vec::new() } else { chunks.faults(disk) };
+        let run = chunks.body_run(disk);
+        let head = chunks.take_section(Place::Head, disk);
+        let tail = chunks.take_section(Place::Tail, disk);
+        let mut part = ClosedPart {
+            came: !chunks.is_empty(),
+            run,
+            faults,
+            of_conflict: chunks.of_conflict,
+            conflicts: chunks.conflicts.iter().copied().collect(),
+            ..ClosedPart::default()
+        };
+        if head.is_none() || tail.is_none() {
+            chunks.each(chunks.section_seqs(run), disk, |chunk| {
+                let is_fragment = |section: &Option<Section>| matches!(section, Some(Section::Fragment(_)));
+                part.has_tail_fragment |= is_fragment(&chunk.tail);
+                let loose_head = is_fragment(&chunk.head) && head.is_none();
+                let loose_tail = is_fragment(&chunk.tail) && tail.is_none();
+                if loose_head || loose_tail {
+                    fragments.list.push(fragment(chunk, head.is_none(), false, loose_tail));
                 }
                 true
             });
         }
+        if chunks.count() > u64::from(run) {
+            let seqs = chunks.seqs();
+            chunks.each(seqs.iter().skip_while(|seq| *seq < run), disk, |chunk| fragments.add(chunk));
+        }
+        (part.head, part.tail) = (head, tail);
+        part
+    }
+
+    /// Head and tail, taken apart.
+    fn sections(&self, part: Part) -> [Option<SortedOut<'_>>; 2] {
+        [(Place::Head, &self.head), (Place::Tail, &self.tail)]
+            .map(|(place, text)| text.as_deref().and_then(|text| sort_out(part, place, text)))
+    }
+
+    /// The number from which on its chunks are not in the exchange.
+    fn taken(&self, part: Part, fragments: &Fragments) -> u32 {
+        match fragments.full_at {
+            Some((Part::Request, seq)) if part == Part::Request => seq,
+            // The request's fragments filled the exchange: of the response there is the body alone.
+            Some((Part::Request, _)) => self.run,
+            Some((Part::Response, seq)) if part == Part::Response => seq,
+            _ => u32::MAX,
+        }
+    }
+
+    /// Takes the body out of the chunks that go into the exchange.
+    fn take_body(&mut self, chunks: &mut PartChunks, disk: &OnDisk<'_, impl Kept>) {
+        if chunks.piece_bytes > JOINED_BYTES {
+            self.long = Some(Pieces::new(disk.capture, disk.part, self.run, std::mem::take(&mut chunks.chunks)));
+            return;
+        }
+        self.pieces.reserve_exact(self.run as usize);
+        let mut bytes = 0;
+        for seq in 0..self.run {
+            let (at, piece) = match chunks.chunks.get_mut(&seq) {
+                Some(chunk) => (chunk.at, chunk.piece.take()),
+                None => disk.load(seq).map_or((None, None), |chunk| (chunk.at, chunk.piece)),
+            };
+            if let Some(piece) = piece {
+                self.marks.extend(at.map(|at| (bytes, at)));
+                bytes += piece.sum().len;
+                self.pieces.push(piece);
+            }
+        }
+    }
+
+    fn name_problems(
+        &self,
+        part: Part,
+        [head, tail]: [&Option<SortedOut<'_>>; 2],
+        may_be_missing: bool,
+        problems: &mut Vec<String>,
+    ) {
+        let name = part.name();
+        for (place, section) in [("head", head), ("tail", tail)] {
+            let keys = section.iter().flat_map(|section| &section.mistyped);
+            problems.extend(keys.map(|key| format!("{place}_type:{name}:{key}")));
+        }
+        if self.came || !may_be_missing {
+            problems.extend_from_slice(&self.faults);
+        }
+        if self.came && head.is_none() {
+            problems.push(format!("{name}_head_missing"));
+        }
+        if self.came && tail.is_none() && self.has_tail_fragment {
+            problems.push(format!("{name}_tail_missing"));
+        }
+        if self.of_conflict {
+            problems.push(format!("of_conflict:{name}"));
+        }
+        problems.extend(self.conflicts.iter().map(|seq| format!("conflict:{name}:{seq}")));
+    }
+
+    fn body<'a>(&'a self, headers: Option<&Headers<'a>>, tail: &Known<'_>) -> Body<'a> {
         Body {
             media_type: headers
                 .and_then(|headers| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type")))
                 .map(|(_, value)| value.clone()),
             truncated: tail.truncated == Some(true),
             full_len: tail.full_len,
-            marks,
-            content: Content::Bytes(bytes),
+            marks: self.marks.clone(),
+            content: Content::Pieces(&self.pieces),
             ..Body::default()
         }
     }
 
-    fn to_request(&self, head: Known, tail: Known) -> Request {
+    fn to_request<'a>(&'a self, head: Known<'a>, tail: Known<'a>) -> Request<'a> {
         let body = self.body(head.headers.as_ref(), &tail);
         Request {
             method: head.method,
@@ -246,7 +352,7 @@ impl<'c, K: Kept> PartParts<'c, K> {
         }
     }
 
-    fn to_response(&self, head: Known, tail: Known) -> Response {
+    fn to_response<'a>(&'a self, head: Known<'a>, tail: Known<'a>) -> Response<'a> {
         let body = self.body(head.headers.as_ref(), &tail);
         Response {
             ts: head.ts,
@@ -256,34 +362,6 @@ impl<'c, K: Kept> PartParts<'c, K> {
             trailers: tail.trailers,
             body_enc: head.body_enc,
             body,
-        }
-    }
-
-    /// What of heads and tails could not be joined, and what came behind a gap, as far as there is room.
-    fn fragments(&self, fragments: &mut Fragments) {
-        if self.head.is_none() || self.tail.is_none() {
-            self.chunks.each(self.chunks.section_seqs(self.run), &self.disk, |chunk| {
-                let is_fragment = |section: &Option<Section>| matches!(section, Some(Section::Fragment(_)));
-                let loose_head = is_fragment(&chunk.head) && self.head.is_none();
-                let loose_tail = is_fragment(&chunk.tail) && self.tail.is_none();
-                if loose_head || loose_tail {
-                    fragments.list.push(fragment(chunk, self.head.is_none(), false, loose_tail));
-                }
-                true
-            });
-        }
-        let seqs = self.chunks.seqs();
-        self.chunks.each(seqs.iter().skip_while(|seq| *seq < self.run), &self.disk, |chunk| fragments.add(chunk));
-    }
-
-    /// The number from which on its chunks are not in the exchange.
-    fn taken(&self, fragments: &Fragments) -> u32 {
-        match fragments.full_at {
-            Some((Part::Request, seq)) if self.disk.part == Part::Request => seq,
-            // The request's fragments filled the exchange: of the response there is the body alone.
-            Some((Part::Request, _)) => self.run,
-            Some((Part::Response, seq)) if self.disk.part == Part::Response => seq,
-            _ => u32::MAX,
         }
     }
 }
@@ -334,11 +412,11 @@ fn fragment(chunk: &Chunk, with_head: bool, with_piece: bool, with_tail: bool) -
         None => (),
     }
     if let Some(piece) = chunk.piece.as_ref().filter(|_| with_piece) {
-        match std::str::from_utf8(piece) {
-            Ok(text) => fragment.text = Some(text.to_owned()),
-            Err(_) => fragment.b64 = Some(base64_text(piece)),
+        match String::from_utf8(piece.bytes().into_owned()) {
+            Ok(text) => fragment.text = Some(text),
+            Err(error) => fragment.b64 = Some(base64_text(error.as_bytes())),
         }
-        fragment.crc = Some(crc_hex(piece));
+        fragment.crc = Some(format!("{:08x}", piece.sum().crc));
     }
     fragment
 }
@@ -348,10 +426,13 @@ fn fragment(chunk: &Chunk, with_head: bool, with_piece: bool, with_tail: bool) -
 struct More(Map<String, Value>);
 
 impl More {
-    fn add(&mut self, place: &str, section: Option<&SortedOut>) {
-        if let Some(section) = section.filter(|section| !section.rest.is_empty()) {
-            self.0.insert(place.to_owned(), Value::Object(section.rest.clone()));
+    /// Keeps what is not known of a head or tail, and gives what is. Known values that are none stand for one that never came.
+    fn keep<'a>(&mut self, place: &str, section: Option<SortedOut<'a>>) -> Known<'a> {
+        let SortedOut { known, rest, .. } = section.unwrap_or_default();
+        if !rest.is_empty() {
+            self.0.insert(place.to_owned(), Value::Object(rest));
         }
+        known
     }
 
     fn insert(&mut self, place: &str, key: &str, value: Value) {

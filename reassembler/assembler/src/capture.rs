@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reassemble_formats::head::Known as KnownKeys;
-use reassemble_formats::head::SortedOut;
+use reassemble_formats::head::Place;
 use reassemble_formats::{CaptureId, Chunk, Part};
 
 use crate::Arrival;
@@ -20,7 +19,10 @@ const CHUNK_BYTES: usize = 160;
 /// What a chunk takes in memory, in bytes, about.
 pub(crate) fn chunk_bytes(chunk: &Chunk) -> usize {
     let section = |section: &Option<reassemble_formats::Section>| section.as_ref().map_or(0, |it| it.text().len());
-    CHUNK_BYTES + chunk.piece.as_ref().map_or(0, |piece| piece.len()) + section(&chunk.head) + section(&chunk.tail)
+    CHUNK_BYTES
+        + chunk.piece.as_ref().map_or(0, |piece| piece.raw().len())
+        + section(&chunk.head)
+        + section(&chunk.tail)
 }
 
 /// A capture that is open, with what of it is in memory.
@@ -119,7 +121,7 @@ impl Capture {
     }
 
     pub(crate) fn is_oneway(&self, disk: &OnDisk<'_, impl Kept>) -> bool {
-        self.request.head(disk).is_some_and(|head| head.known.oneway == Some(true))
+        self.request.with_section(Place::Head, disk, |head| head.is_some_and(|head| head.known.oneway == Some(true)))
     }
 
     /// Counts anew what it takes in memory.
@@ -145,7 +147,7 @@ pub struct Lines(Vec<(Arc<str>, u64)>);
 impl Lines {
     /// Adds lines of an input.
     pub fn add(&mut self, input: &Arc<str>, lines: u64) {
-        match self.0.iter_mut().find(|(name, _)| name == input) {
+        match self.0.iter_mut().find(|(name, _)| Arc::ptr_eq(name, input) || name == input) {
             Some((_, count)) => *count += lines,
             None => self.0.push((input.clone(), lines)),
         }
@@ -170,9 +172,4 @@ impl Lines {
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
         self.0.iter().map(|(input, lines)| (input, *lines))
     }
-}
-
-/// Known values that stand for a head or tail which never came.
-pub(crate) fn known_or_default(section: Option<&SortedOut>) -> KnownKeys {
-    section.map(|section| section.known.clone()).unwrap_or_default()
 }

@@ -27,10 +27,10 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use reassemble_formats::exchange::Exchange;
 use reassemble_formats::{CaptureId, Chunk};
 
 use crate::away::Away;
+pub use crate::build::Assembled;
 use crate::capture::Capture;
 pub use crate::capture::Lines;
 pub use crate::closed::Closed;
@@ -72,31 +72,6 @@ impl Close {
             Close::Crowded => Some("crowded"),
         }
     }
-}
-
-/// A closed capture's exchange and what the store must know of it.
-#[derive(Debug, PartialEq)]
-pub struct Assembled {
-    /// The capture.
-    pub id: CaptureId,
-    /// What will be stored. The bodies that are too long to be held stand in `request_pieces` and `response_pieces`, and are empty here.
-    pub exchange: Exchange,
-    /// The time that decides where it is stored, in microseconds since the Unix epoch.
-    pub ts_us: i64,
-    /// How many chunks it is made of.
-    pub chunks: u64,
-    /// Their lines, by the inputs that they came from.
-    pub lines: Lines,
-    /// The key under which they are signed.
-    pub key: Option<Arc<str>>,
-    /// When its first chunk was read, in microseconds since the Unix epoch.
-    pub read_at_us: i64,
-    /// What is to be remembered of it, so that later chunks are known.
-    pub closed: Closed,
-    /// The request's body, where it is long.
-    pub request_pieces: Option<Pieces>,
-    /// The response's body, where it is long.
-    pub response_pieces: Option<Pieces>,
 }
 
 /// What became of a chunk.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reassemble_formats::head::{Place, SortedOut, sort_out};
-use reassemble_formats::{Chunk, Part, Section};
+use reassemble_formats::{Chunk, Part, Piece, Section, Sum};
 
 use crate::kept::Kept;
 use crate::ranges::Ranges;
@@ -29,23 +29,20 @@ impl Taken {
     }
 }
 
-/// The length and CRC-32 of a body's start, up to a chunk: so that a long body is summed up as it comes and not read again.
+/// A body's start, up to a chunk, summed up: so that a long body is summed up as it comes and not read again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Prefix {
     /// The first chunk that is not in it.
     pub(crate) next: u32,
-    pub(crate) len: u64,
-    pub(crate) crc: u32,
+    pub(crate) sum: Sum,
 }
 
 impl Prefix {
-    fn add(&mut self, piece: Option<&[u8]>) {
+    fn add(&mut self, piece: Option<&Piece>) {
         self.next = self.next.saturating_add(1);
-        let Some(piece) = piece else { return };
-        let mut hasher = crc32fast::Hasher::new_with_initial_len(self.crc, self.len);
-        hasher.update(piece);
-        self.crc = hasher.finalize();
-        self.len += piece.len() as u64;
+        if let Some(piece) = piece {
+            self.sum = self.sum.then(piece.sum());
+        }
     }
 }
 
@@ -113,7 +110,7 @@ impl PartChunks {
             }
             (_, None) => (),
         }
-        self.piece_bytes += chunk.piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        self.piece_bytes += chunk.piece.as_ref().map_or(0, |piece| piece.sum().len);
         self.section_bytes += section_bytes(&chunk);
         self.chunks.insert(seq, chunk);
         self.whole = None;
@@ -135,8 +132,7 @@ impl PartChunks {
     /// Leaves out what lies at or past `of`.
     fn displace(&mut self, of: u32) -> u64 {
         let past = self.chunks.split_off(&of);
-        let lost_bytes: u64 =
-            past.values().filter_map(|chunk| chunk.piece.as_ref()).map(|piece| piece.len() as u64).sum();
+        let lost_bytes: u64 = past.values().filter_map(|chunk| chunk.piece.as_ref()).map(|piece| piece.sum().len).sum();
         self.piece_bytes = self.piece_bytes.saturating_sub(lost_bytes);
         let lowest: Vec<u32> = self.on_disk.iter().skip_while(|seq| *seq < of).take(MAX_NAMED).collect();
         let displaced = past.len() as u64 + self.on_disk.cut(of);
@@ -249,7 +245,7 @@ impl PartChunks {
     /// Sums up the body's start as far as its chunks are in memory.
     pub(crate) fn sum_up(&mut self) {
         while let Some(chunk) = self.chunks.get(&self.prefix.next) {
-            self.prefix.add(chunk.piece.as_deref());
+            self.prefix.add(chunk.piece.as_ref());
         }
     }
 
@@ -268,27 +264,38 @@ impl PartChunks {
 
     /// Whether the tail's `len` and `crc`, if any, contradict the body.
     fn misfit(&self, disk: &OnDisk<'_, impl Kept>) -> Misfit {
-        let Some(tail) = self.tail(disk) else { return Misfit::default() };
-        if tail.known.len.is_none() && tail.known.crc.is_none() {
-            return Misfit::default();
-        }
+        let claims = self.with_section(Place::Tail, disk, |tail| tail.map(|tail| (tail.known.len, tail.known.crc)));
+        let Some((len, crc)) = claims.filter(|claims| *claims != (None, None)) else { return Misfit::default() };
         let mut body = self.prefix;
         self.each(body.next..self.run(), disk, |chunk| {
-            body.add(chunk.piece.as_deref());
+            body.add(chunk.piece.as_ref());
             true
         });
         Misfit {
-            len: tail.known.len.is_some_and(|claimed| claimed != body.len),
-            crc: tail.known.crc.is_some_and(|claimed| claimed != body.crc),
+            len: len.is_some_and(|claimed| claimed != body.sum.len),
+            crc: crc.is_some_and(|claimed| claimed != body.sum.crc),
         }
     }
 
-    pub(crate) fn head(&self, disk: &OnDisk<'_, impl Kept>) -> Option<SortedOut> {
-        self.section(Place::Head, disk)
-    }
-
-    pub(crate) fn tail(&self, disk: &OnDisk<'_, impl Kept>) -> Option<SortedOut> {
-        self.section(Place::Tail, disk)
+    /// Shows the head or the tail taken apart; nothing where it is not whole.
+    pub(crate) fn with_section<T>(
+        &self,
+        place: Place,
+        disk: &OnDisk<'_, impl Kept>,
+        see: impl FnOnce(Option<SortedOut<'_>>) -> T,
+    ) -> T {
+        // Nearly always there is one, whole, in memory: of that no copy is made.
+        let mut seqs = self.chunks.iter().filter(|(_, chunk)| place.of(chunk).is_some());
+        if self.sections_on_disk.is_empty()
+            && !self.sections_are_too_long()
+            && let (Some((seq, chunk)), None) = (seqs.next(), seqs.next())
+            && let Some(Section::Whole(text)) = place.of(chunk)
+            && *seq < self.run()
+        {
+            return see(sort_out(disk.part, place, text));
+        }
+        let text = self.section_text(place, disk);
+        see(text.as_deref().and_then(|text| sort_out(disk.part, place, text)))
     }
 
     /// The numbers below `run` of the chunks that bring something of a head or tail.
@@ -302,16 +309,12 @@ impl PartChunks {
         seqs
     }
 
-    /// The head (the first whole one) or the tail (the last whole one), or what their fragments join to.
-    fn section(&self, place: Place, disk: &OnDisk<'_, impl Kept>) -> Option<SortedOut> {
+    /// The text of the head (the first whole one) or the tail (the last whole one), or what their fragments join to.
+    fn section_text(&self, place: Place, disk: &OnDisk<'_, impl Kept>) -> Option<Box<str>> {
         let mut joined = String::new();
         let mut whole = None;
         self.each(self.section_seqs(self.body_run(disk)), disk, |chunk| {
-            let section = match place {
-                Place::Head => &chunk.head,
-                Place::Tail => &chunk.tail,
-            };
-            match section {
+            match place.of(chunk) {
                 Some(Section::Fragment(text)) => joined.push_str(text),
                 Some(Section::Whole(text)) => {
                     whole = Some(text.clone());
@@ -321,7 +324,24 @@ impl PartChunks {
             }
             true
         });
-        sort_out(disk.part, place, whole.as_deref().unwrap_or(&joined))
+        whole.or((!joined.is_empty()).then(|| joined.into()))
+    }
+
+    /// Takes the text of the head or the tail out; nothing where it is not whole.
+    pub(crate) fn take_section(&mut self, place: Place, disk: &OnDisk<'_, impl Kept>) -> Option<Box<str>> {
+        let is_fragment = |section: Option<&Section>| matches!(section, Some(Section::Fragment(_)));
+        let fragments = self.chunks.values().any(|chunk| Place::BOTH.iter().any(|place| is_fragment(place.of(chunk))));
+        if fragments || !self.sections_on_disk.is_empty() || self.sections_are_too_long() {
+            // What cannot be joined is kept in another place, so this must know whether it can.
+            return self.section_text(place, disk).filter(|text| sort_out(disk.part, place, text).is_some());
+        }
+        let run = self.run();
+        let mut sections = self.chunks.range_mut(..run).filter(|(_, chunk)| place.of(chunk).is_some());
+        let (_, chunk) = if place == Place::Head { sections.next() } else { sections.next_back() }?;
+        match place.take(chunk) {
+            Some(Section::Whole(text) | Section::Fragment(text)) => Some(text),
+            None => None,
+        }
     }
 
     /// What keeps the part from being whole, in the words of the specification.

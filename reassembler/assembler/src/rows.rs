@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use reassemble_formats::{CaptureId, Part};
+use reassemble_formats::{CaptureId, Part, Sum};
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Capture;
@@ -88,7 +88,7 @@ struct PartRow {
     of: Option<u32>,
     of_conflict: bool,
     conflicts: BTreeSet<u32>,
-    /// [`Prefix`]: `next`, `len`, `crc`.
+    /// [`Prefix`]: `next`, and the sum's `len` and `crc`.
     prefix: (u32, u64, u32),
 }
 
@@ -150,7 +150,7 @@ fn part_row(part: &PartChunks) -> PartRow {
         of: part.of,
         of_conflict: part.of_conflict,
         conflicts: part.conflicts.clone(),
-        prefix: (part.prefix.next, part.prefix.len, part.prefix.crc),
+        prefix: (part.prefix.next, part.prefix.sum.len, part.prefix.sum.crc),
     }
 }
 
@@ -182,7 +182,7 @@ fn read_part_row(row: PartRow) -> PartChunks {
         of: row.of,
         of_conflict: row.of_conflict,
         conflicts: row.conflicts,
-        prefix: Prefix { next, len, crc },
+        prefix: Prefix { next, sum: Sum { len, crc } },
         ..PartChunks::default()
     }
 }

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
-use reassemble_formats::exchange::{Content, crc_hex};
-use reassemble_formats::{Part, Section};
+use reassemble_formats::exchange::{Content, Fragment, crc_hex};
+use reassemble_formats::{Part, Piece, Section};
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn chunk(id_text: &str, part: Part, seq: u32, of: Option<u32>, piece: &str) -> C
         seq,
         head: head.map(|head| Section::Whole(head.into())),
         at: None,
-        piece: Some(piece.as_bytes().into()),
+        piece: Some(Piece::new(piece.as_bytes())),
         of,
         tail: of.map(|_| Section::Whole(r#"{"us":5}"#.into())),
         sig: None,
@@ -77,11 +77,24 @@ impl Kept for Memory {
     }
 }
 
+/// What was made of a capture, with its bodies joined, long ones too.
+#[derive(Debug, PartialEq)]
+struct Done {
+    id: CaptureId,
+    complete: bool,
+    problems: Vec<String>,
+    fragments: Vec<Fragment>,
+    bodies: [Option<Vec<u8>>; 2],
+    chunks: u64,
+    closed: Closed,
+    line: Vec<u8>,
+}
+
 /// An assembler, what it gave, and the rows that would be in the database.
 struct Rig {
     assembler: Assembler,
     memory: Memory,
-    done: Vec<Assembled>,
+    done: Vec<Done>,
     repeated: u64,
     conflicting: u64,
 }
@@ -106,28 +119,39 @@ impl Rig {
         }
     }
 
-    fn keep(&mut self, mut assembled: Assembled) {
+    fn keep(&mut self, assembled: Assembled) {
         self.memory.closed.insert(assembled.id.clone(), assembled.closed.clone());
         assert_eq!(count(&assembled.lines), assembled.chunks);
+        let (exchange, _) = assembled.exchange();
+        let mut line = Vec::new();
+        exchange.write_line(&mut line);
         // What the store thread does with a long body, while the rows are there.
-        let exchange = &mut assembled.exchange;
-        let request = exchange.request.as_mut().map(|request| &mut request.body.content);
-        let response = exchange.response.as_mut().map(|response| &mut response.body.content);
-        for (content, pieces) in [(request, &assembled.request_pieces), (response, &assembled.response_pieces)] {
-            let (Some(content), Some(pieces)) = (content, pieces) else { continue };
-            assert!(content.is_empty());
-            *content = Content::Bytes(
-                (0..pieces.count())
-                    .flat_map(|seq| match pieces.get(seq).unwrap() {
-                        Stored::Memory(chunk) => chunk.piece.clone().unwrap_or_default(),
-                        Stored::Row { capture, part, seq } => {
-                            self.memory.chunk(capture, part, seq).unwrap().piece.unwrap_or_default()
-                        }
-                    })
-                    .collect(),
-            );
-        }
-        self.done.push(assembled);
+        let body = |content: &Content<'_>, long: Option<&Pieces>| match (content, long) {
+            (Content::Pieces(pieces), None) => pieces.iter().flat_map(|piece| piece.bytes().into_owned()).collect(),
+            (content, Some(pieces)) => {
+                assert!(content.is_empty());
+                let piece = |seq| match pieces.get(seq).unwrap() {
+                    Stored::Memory(chunk) => chunk.piece.clone(),
+                    Stored::Row { capture, part, seq } => self.memory.chunk(capture, part, seq).unwrap().piece,
+                };
+                (0..pieces.count()).filter_map(piece).flat_map(|piece| piece.bytes().into_owned()).collect()
+            }
+            (other, None) => panic!("{other:?}"),
+        };
+        let bodies: [Option<Vec<u8>>; 2] = [
+            exchange.request.as_ref().map(|request| body(&request.body.content, assembled.request_pieces())),
+            exchange.response.as_ref().map(|response| body(&response.body.content, assembled.response_pieces())),
+        ];
+        self.done.push(Done {
+            id: assembled.id.clone(),
+            complete: exchange.complete,
+            problems: exchange.problems.clone(),
+            fragments: exchange.fragments.clone(),
+            bodies,
+            chunks: assembled.chunks,
+            closed: assembled.closed.clone(),
+            line,
+        });
         // As the index of the pipeline does: what was closed since the last commit hides the rows.
         self.commit();
     }
@@ -173,7 +197,7 @@ impl Rig {
     }
 
     fn problems(&self, at: usize) -> Vec<&str> {
-        self.done[at].exchange.problems.iter().map(String::as_str).collect()
+        self.done[at].problems.iter().map(String::as_str).collect()
     }
 }
 
@@ -181,16 +205,8 @@ fn count(lines: &Lines) -> u64 {
     lines.iter().map(|(_, count)| count).sum()
 }
 
-fn body(assembled: &Assembled, part: Part) -> Vec<u8> {
-    let exchange = &assembled.exchange;
-    let body = match part {
-        Part::Request => &exchange.request.as_ref().unwrap().body,
-        Part::Response => &exchange.response.as_ref().unwrap().body,
-    };
-    match &body.content {
-        Content::Bytes(bytes) => bytes.clone(),
-        other => panic!("{other:?}"),
-    }
+fn body(done: &Done, part: Part) -> Vec<u8> {
+    done.bodies[usize::from(part == Part::Response)].clone().unwrap()
 }
 
 #[test]
@@ -200,7 +216,7 @@ fn parts_come_in_any_order_and_complete_once() {
     rig.push(chunk("a", Part::Request, 0, Some(1), "q"), Duration::ZERO);
     assert!(rig.done.is_empty());
     rig.push(chunk("a", Part::Response, 0, None, "Y"), Duration::ZERO);
-    assert!(rig.done[0].exchange.complete && rig.problems(0).is_empty());
+    assert!(rig.done[0].complete && rig.problems(0).is_empty());
     assert_eq!(
         (body(&rig.done[0], Part::Request), body(&rig.done[0], Part::Response)),
         (b"q".to_vec(), b"YZ".to_vec())
@@ -219,9 +235,9 @@ fn a_missing_middle_chunk_is_named_and_nothing_that_arrived_is_lost() {
     rig.finish();
     assert_eq!(rig.problems(0), ["response_chunk_missing:2-3", "response_chunk_missing:5", "input_end"]);
     assert_eq!(body(&rig.done[0], Part::Response), b"01");
-    let fragments: Vec<_> = rig.done[0].exchange.fragments.iter().map(|f| (f.seq, f.text.as_deref())).collect();
+    let fragments: Vec<_> = rig.done[0].fragments.iter().map(|f| (f.seq, f.text.as_deref())).collect();
     assert_eq!(fragments, [(4, Some("4")), (6, Some("6"))]);
-    assert_eq!(rig.done[0].exchange.fragments[0].crc, Some(crc_hex(b"4")));
+    assert_eq!(rig.done[0].fragments[0].crc, Some(crc_hex(b"4")));
 }
 
 #[test]
@@ -238,7 +254,7 @@ fn late_chunks_of_an_incomplete_exchange_are_stored_as_a_supplement() {
     rig.restart();
     rig.expire(2 * TIMEOUT);
     assert_eq!(rig.problems(1)[0], "continues");
-    assert!(!rig.done[1].exchange.complete);
+    assert!(!rig.done[1].complete);
     assert_eq!(body(&rig.done[1], Part::Response), b"r");
     rig.push(chunk("a", Part::Response, 0, Some(1), "r"), 2 * TIMEOUT);
     assert_eq!((rig.repeated, rig.done.len(), rig.assembler.open_captures()), (3, 2, 0));
@@ -331,8 +347,8 @@ fn a_capture_that_was_put_away_is_as_if_it_had_stayed() {
             assert!(rig.assembler.memory_bytes() == 0 && rig.assembler.disk_bytes() > 2_800_000);
         }
         rig.push(chunk("a", Part::Request, 0, Some(1), "q"), Duration::ZERO);
-        assert!(rig.done[0].exchange.complete, "{:?}", rig.problems(0));
-        (rig.done[0].exchange.clone(), rig.done[0].closed.clone())
+        assert!(rig.done[0].complete, "{:?}", rig.problems(0));
+        rig.done.remove(0)
     };
     assert_eq!(exchanges(true), exchanges(false));
 }
@@ -372,7 +388,7 @@ fn captures_that_were_put_away_time_out_and_are_crowded_out_oldest_first() {
     rig.push(chunk("01", Part::Response, 0, Some(1), "r"), Duration::from_secs(61));
     rig.expire(Duration::from_secs(61));
     assert_eq!(rig.done.iter().map(|done| done.id.to_string()).collect::<Vec<_>>(), ["00", "01", "02"]);
-    assert!(rig.done[1].exchange.complete);
+    assert!(rig.done[1].complete);
     assert_eq!(rig.problems(2), ["response_missing", "crowded"]);
     rig.expire(Duration::from_secs(1000));
     assert_eq!((rig.done.len(), rig.assembler.open_captures(), rig.memory.chunks.len()), (20, 0, 0));
@@ -391,9 +407,9 @@ fn fragments_beyond_what_one_exchange_takes_are_stored_in_supplements() {
         }
         rig.expire(TIMEOUT * 2);
         assert!(rig.done.len() > 2, "{}", rig.done.len());
-        let seqs: Vec<u32> = rig.done.iter().flat_map(|done| &done.exchange.fragments).map(|it| it.seq).collect();
+        let seqs: Vec<u32> = rig.done.iter().flat_map(|done| &done.fragments).map(|it| it.seq).collect();
         assert_eq!(seqs, (1..=10).collect::<Vec<_>>());
-        assert!(rig.done.iter().skip(1).all(|done| done.exchange.problems[0] == "continues"));
+        assert!(rig.done.iter().skip(1).all(|done| done.problems[0] == "continues"));
         assert_eq!(rig.done.iter().map(|done| done.chunks).sum::<u64>(), 11);
         // All of them are known, and what is missing still makes a supplement.
         rig.push(chunk("a", Part::Response, 7, None, "repeat"), Duration::ZERO);
@@ -413,15 +429,10 @@ fn heads_that_never_end_are_kept_as_fragments_and_bounded() {
     rig.push(chunk("a", Part::Response, 0, Some(1), "r"), Duration::ZERO);
     rig.finish();
     assert!(rig.problems(0).contains(&"request_head_too_long"), "{:?}", rig.problems(0));
-    let kept: usize = rig
-        .done
-        .iter()
-        .flat_map(|done| &done.exchange.fragments)
-        .filter_map(|it| it.headf.as_ref())
-        .map(String::len)
-        .sum();
+    let kept: usize =
+        rig.done.iter().flat_map(|done| &done.fragments).filter_map(|it| it.headf.as_ref()).map(String::len).sum();
     assert_eq!(kept, 40 * 60_000);
-    assert!(rig.done.iter().all(|done| serde_json::to_vec(&done.exchange).unwrap().len() < 3 << 20));
+    assert!(rig.done.iter().all(|done| done.line.len() < 3 << 20));
 }
 
 #[test]
@@ -495,9 +506,9 @@ proptest! {
             let came = all.iter().filter(|at| sent.contains(at)).count();
             prop_assert_eq!(mine.len(), usize::from(came > 0));
             let Some(done) = mine.first() else { continue };
-            prop_assert_eq!(done.exchange.complete, came == all.len());
+            prop_assert_eq!(done.complete, came == all.len());
             prop_assert_eq!(done.chunks, came as u64);
-            if done.exchange.complete {
+            if done.complete {
                 prop_assert_eq!(body(done, Part::Request), request.concat().into_bytes());
                 prop_assert_eq!(body(done, Part::Response), response.concat().into_bytes());
             }

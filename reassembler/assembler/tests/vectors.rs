@@ -47,7 +47,7 @@ impl Reader {
     fn keep(&mut self, assembled: Assembled) {
         self.memory.0.insert(assembled.id.clone(), assembled.closed.clone());
         let mut line = Vec::new();
-        assembled.exchange.write_line(&mut line);
+        assembled.exchange().0.write_line(&mut line);
         let mut exchange: Value = serde_json::from_slice(&line).unwrap();
         exchange.as_object_mut().unwrap().shift_remove("source");
         self.exchanges.push(exchange);

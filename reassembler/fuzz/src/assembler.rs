@@ -9,7 +9,7 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use reassemble_assembler::{Arrival, Assembled, Assembler, Closed, Kept, Known, chunk_row};
 use reassemble_formats::exchange::{Body, Content, Exchange};
-use reassemble_formats::{CaptureId, Chunk, Part, Section};
+use reassemble_formats::{CaptureId, Chunk, Part, Piece, Section};
 
 /// What happens next.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -89,7 +89,7 @@ fn chunk(capture: u8, response: bool, seq: u8, of: Option<u8>, variant: bool) ->
         seq: seq.into(),
         head: (seq == 0).then(|| Section::Whole("{}".into())),
         at: None,
-        piece: Some(piece.into_bytes().into()),
+        piece: Some(Piece::new(piece.as_bytes())),
         of: of.map(u32::from),
         tail: None,
         sig: None,
@@ -195,15 +195,16 @@ impl Run {
         assert_eq!(self.pushed, told + self.left_out);
         let mut seen = HashSet::new();
         for assembled in &self.exchanges {
-            let pieces = pieces(&assembled.exchange);
+            let (exchange, _) = assembled.exchange();
+            let pieces = pieces(&exchange);
             assert_eq!(pieces.len() as u64, assembled.chunks);
-            assert!(pieces.into_iter().all(|piece| seen.insert(piece)), "told twice: {:?}", assembled.exchange);
+            assert!(pieces.into_iter().all(|piece| seen.insert(piece)), "told twice: {exchange:?}");
         }
     }
 }
 
 /// An exchange's pieces as (capture, part, `seq`).
-fn pieces(exchange: &Exchange) -> Vec<String> {
+fn pieces(exchange: &Exchange<'_>) -> Vec<String> {
     let mut pieces = Vec::new();
     let bodies = [exchange.request.as_ref().map(|it| &it.body), exchange.response.as_ref().map(|it| &it.body)];
     for (body, part) in bodies.into_iter().zip(Part::BOTH) {
@@ -219,15 +220,18 @@ fn pieces(exchange: &Exchange) -> Vec<String> {
     pieces
 }
 
-fn text(body: &Body) -> String {
+fn text(body: &Body<'_>) -> String {
     match &body.content {
-        Content::Bytes(bytes) => String::from_utf8(bytes.clone()).expect("pieces are text"),
+        Content::Pieces(pieces) => {
+            let bytes = pieces.iter().flat_map(|piece| piece.bytes().into_owned()).collect();
+            String::from_utf8(bytes).expect("pieces are text")
+        }
         other => panic!("{other:?}"),
     }
 }
 
-fn place(exchange: &Exchange, part: &str, seq: usize, piece: &str) -> String {
-    let place = format!("{}/{part}/{seq}", &exchange.id[1..]);
+fn place(exchange: &Exchange<'_>, part: &str, seq: usize, piece: &str) -> String {
+    let place = format!("{}/{part}/{seq}", &exchange.id.to_string()[1..]);
     assert!(piece.strip_prefix(&place).is_some_and(|variant| variant.len() == 2), "{piece} stands at {place}");
     place
 }

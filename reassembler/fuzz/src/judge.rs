@@ -5,7 +5,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reassemble_formats::{CaptureId, Chunk, MAX_SEQ, Part, Section};
+use reassemble_formats::{CaptureId, Chunk, MAX_SEQ, Part, Piece, Section};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -109,7 +109,7 @@ fn record<'t>(value: impl Fn(&'static str) -> Option<&'t RawValue>) -> Option<Ju
         Some(of) => Some(number(of)?),
         None => None,
     };
-    let piece = piece.map(Vec::into_boxed_slice);
+    let piece = piece.map(|bytes| Piece::new(&bytes));
     Some(Judgement::Chunk(Box::new(Chunk { id, part, seq: number(seq?)?, head, at, piece, of, tail, sig })))
 }
 

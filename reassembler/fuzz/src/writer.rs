@@ -110,7 +110,7 @@ impl Written<'_> {
             assert_eq!(Some(Judgement::Chunk(Box::new(chunk.clone()))), judge(line.as_bytes()));
             assert_eq!(event, &Event::Record(Record::Chunk(chunk.clone())));
             assert_eq!(chunk.seq, seq);
-            body.extend(chunk.piece.iter().flatten());
+            chunk.piece.iter().for_each(|piece| piece.append_to(&mut body));
             headf.push_str(chunk.head.as_ref().map_or("", Section::text));
         }
         assert_eq!((body, headf.as_str()), (self.body.concat(), head));

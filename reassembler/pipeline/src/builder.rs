@@ -49,7 +49,7 @@ pub(crate) struct Builder {
     board: Arc<StatusBoard>,
     spool: Spool,
     restored: Restored,
-    processor: Processor,
+    processor: Arc<Processor>,
     state_dir: PathBuf,
     runtime: Runtime,
     destination: Destination,
@@ -87,7 +87,8 @@ impl Drop for Streams {
 
 impl Builder {
     pub(crate) fn new(config: Config, board: Arc<StatusBoard>) -> Result<Self, RunError> {
-        let processor = Processor::new(&config.process, config.store.retention).ok_or(RunError::Retention)?;
+        let processor = Processor::new(&config.process, config.store.retention, config.store.inline_body_bytes);
+        let processor = Arc::new(processor.ok_or(RunError::Retention)?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("runtime")
@@ -191,6 +192,7 @@ impl Builder {
             timeout: config.timeout,
             memory_bytes: config.store.memory_bytes / ASSEMBLER_SHARE,
             signing: config.signing.clone(),
+            processor: self.processor.clone(),
         };
         let mut intake = Intake::new(intake, reader.clone(), &base, carried, store.clone())?;
         intake.set_time(Duration::ZERO, crate::core::wall_us());
@@ -226,7 +228,6 @@ impl Builder {
             spool: PatientSpool { spool, gauges: gauges.clone(), board: board.clone() },
             state: reader.clone(),
             processor: self.processor,
-            inline_body_bytes: config.store.inline_body_bytes,
             batch_age: ages.then_some(config.store.batch_age),
             own_commit_after: config.store.commit_interval,
             inbox: store_inbox,

@@ -22,7 +22,7 @@ pub struct Check {
 /// Looks at everything that a run would need.
 pub fn check(config: &Config) -> Vec<Check> {
     let mut checks = Vec::new();
-    let retention = Processor::new(&config.process, config.store.retention);
+    let retention = Processor::new(&config.process, config.store.retention, config.store.inline_body_bytes);
     checks.push(Check {
         what: "configuration".into(),
         result: retention.map(|_| "good".into()).ok_or_else(|| RunError::Retention.to_string()),

@@ -161,6 +161,7 @@ impl Core {
             }
         }
         self.await_commit()?;
+        self.intake.flush();
         self.store.push_now(StoreMessage::RollAll);
         self.commit()?;
         self.await_commit()?;

@@ -83,7 +83,7 @@ impl Fed {
 
 fn weight(record: &Record) -> usize {
     match record {
-        Record::Chunk(chunk) => RECORD_OVERHEAD + chunk.piece.as_ref().map_or(0, |piece| piece.len()),
+        Record::Chunk(chunk) => RECORD_OVERHEAD + chunk.piece.as_ref().map_or(0, |piece| piece.raw().len()),
         Record::Meta(meta) => meta.text().len(),
     }
 }

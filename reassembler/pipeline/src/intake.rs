@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reassemble_assembler::{Arrival, Assembled, Assembler, Closed, OpenChanges, RowError};
+use reassemble_formats::exchange::Exchange;
 use reassemble_formats::{BadReason, Envelope, EnvelopeReader, Record, RecordSink};
 use reassemble_sources::{InputEvent, InputId, LineSink};
 use reassemble_store::{OpenRows, StateError, StateReader};
@@ -12,6 +13,8 @@ use reassemble_store::{OpenRows, StateError, StateReader};
 use crate::config::SigningConfig;
 use crate::index::{ClosedRows, Index};
 use crate::ledger::{InputCounts, Ledger};
+use crate::lines::{Lines, RecentPartitions};
+use crate::process::Processor;
 use crate::queue::Sender;
 use crate::signatures::Signatures;
 use crate::store_thread::StoreMessage;
@@ -38,6 +41,8 @@ pub(crate) struct IntakeConfig {
     pub(crate) memory_bytes: usize,
     /// Which signatures are taken.
     pub(crate) signing: Option<SigningConfig>,
+    /// What is done to exchanges.
+    pub(crate) processor: Arc<Processor>,
 }
 
 /// Takes what the inputs deliver and hands finished exchanges to the store thread.
@@ -65,6 +70,10 @@ struct Work {
     index: Index,
     /// Who may sign what; nothing where lines need no signature.
     signatures: Option<Signatures>,
+    processor: Arc<Processor>,
+    partitions: RecentPartitions,
+    /// What goes to the store thread next.
+    lines: Lines,
     store: Sender<StoreMessage>,
     ledger: Ledger,
     counts: InputCounts,
@@ -100,6 +109,9 @@ impl Intake {
             memory_bytes: config.memory_bytes,
             index: Index::new(state),
             signatures: config.signing.map(Signatures::new),
+            processor: config.processor,
+            partitions: RecentPartitions::default(),
+            lines: Lines::default(),
             store,
             ledger: Ledger::default(),
             counts: InputCounts::new(),
@@ -230,8 +242,14 @@ impl Intake {
         self.work.dirty |= records > 0;
     }
 
-    /// Everything that a commit keeps of this instant: rows of open captures, and ids of closed ones.
+    /// Hands every exchange that is finished to the store thread. Any other message to it comes after this.
+    pub(crate) fn flush(&mut self) {
+        self.work.flush();
+    }
+
+    /// Everything that a commit keeps of this instant: rows of open captures, and ids of closed ones. Exchanges go to the store thread before.
     pub(crate) fn take_changes(&mut self) -> (OpenRows, ClosedRows) {
+        self.work.flush();
         self.work.dirty = false;
         let OpenChanges { remove, captures, chunks } = self.work.assembler.take_changes();
         let rows = OpenRows {
@@ -410,7 +428,8 @@ impl Work {
 
     fn store(&mut self, assembled: Assembled) {
         self.dirty = true;
-        if self.signatures.as_ref().is_some_and(|signatures| !signatures.takes(&assembled)) {
+        let (mut exchange, ts_us) = assembled.exchange();
+        if self.signatures.as_ref().is_some_and(|signatures| !signatures.takes(&assembled, &exchange, ts_us)) {
             // As if it were stored whole: what comes late of it opens nothing either.
             self.index.closed(assembled.id.clone(), Closed::Complete);
             for (input, lines) in assembled.lines.iter() {
@@ -421,28 +440,44 @@ impl Work {
             return;
         }
         self.index.closed(assembled.id.clone(), assembled.closed.clone());
-        self.count_stored(&assembled);
-        let exchange = &assembled.exchange;
-        let bodies = exchange.request.as_ref().map_or(0, |request| request.body.content.len())
-            + exchange.response.as_ref().map_or(0, |response| response.body.content.len());
-        let pieces: usize = [&assembled.request_pieces, &assembled.response_pieces]
-            .into_iter()
-            .flatten()
-            .map(|pieces| pieces.memory_bytes())
-            .sum();
-        let weight = usize::try_from(bodies).unwrap_or(usize::MAX / 2) + pieces + EXCHANGE_OVERHEAD;
-        if !self.store.push(StoreMessage::Exchange(Box::new(assembled)), weight) {
+        self.count_stored(&assembled, &exchange);
+        let is_long = assembled.request_pieces().is_some() || assembled.response_pieces().is_some();
+        if !is_long && self.processor.leaves_bodies(&exchange) {
+            self.processor.redact(&mut exchange);
+            let class = self.processor.class(&exchange);
+            let partition = self.partitions.get(class, exchange.service.as_deref(), ts_us);
+            self.lines.add(&exchange, partition, ts_us);
+            if self.lines.is_full() {
+                self.flush();
+            }
+            return;
+        }
+        drop(exchange);
+        self.flush();
+        let weight = assembled.memory_bytes() + EXCHANGE_OVERHEAD;
+        self.push(StoreMessage::Exchange(Box::new(assembled)), weight);
+    }
+
+    fn flush(&mut self) {
+        if !self.lines.is_empty() {
+            let lines = std::mem::take(&mut self.lines);
+            let weight = lines.bytes();
+            self.push(StoreMessage::Lines(lines), weight);
+        }
+    }
+
+    fn push(&mut self, message: StoreMessage, weight: usize) {
+        if !self.store.push(message, weight) {
             self.store_gone = true;
         }
     }
 
-    fn count_stored(&mut self, assembled: &Assembled) {
+    fn count_stored(&mut self, assembled: &Assembled, exchange: &Exchange<'_>) {
         for (input, lines) in assembled.lines.iter() {
             let counts = self.counts.of(input);
             counts.open -= lines.cast_signed();
             counts.in_exchanges += lines;
         }
-        let exchange = &assembled.exchange;
         if let (Some(inst), Some(n)) = (&exchange.inst, exchange.n) {
             self.ledger.emitters.stored(inst, exchange.service.as_deref(), exchange.host.as_deref(), n);
         }

@@ -15,6 +15,7 @@ mod index;
 mod input_row;
 mod intake;
 pub mod ledger;
+mod lines;
 mod patient;
 mod process;
 mod queue;

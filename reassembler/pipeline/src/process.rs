@@ -5,8 +5,10 @@ pub(crate) mod bodies;
 mod decode;
 mod loose_heads;
 
+use std::borrow::Cow;
+
 use reassemble_formats::exchange::{Exchange, Headers};
-use reassemble_formats::layout::{Partition, RetentionClass};
+use reassemble_formats::layout::RetentionClass;
 use reassemble_formats::redact::{REDACTED, Redactor};
 
 use crate::config::{ProcessConfig, Retention};
@@ -16,6 +18,7 @@ use crate::config::{ProcessConfig, Retention};
 pub(crate) struct Processor {
     redactor: Redactor,
     decode_limit_bytes: Option<u64>,
+    inline_bytes: u64,
     normal: RetentionClass,
     errors: RetentionClass,
     incomplete: RetentionClass,
@@ -25,8 +28,8 @@ pub(crate) struct Processor {
 const ERROR_STATUS: u64 = 500;
 
 impl Processor {
-    /// A processor; nothing where a retention is out of its bounds.
-    pub(crate) fn new(config: &ProcessConfig, retention: Retention) -> Option<Self> {
+    /// A processor that leaves bodies of up to `inline_bytes` within their lines; nothing where a retention is out of its bounds.
+    pub(crate) fn new(config: &ProcessConfig, retention: Retention, inline_bytes: u64) -> Option<Self> {
         let mut redactor = if config.redact { Redactor::default() } else { Redactor::empty() };
         for header in &config.redact_headers {
             redactor = redactor.header(header);
@@ -37,21 +40,31 @@ impl Processor {
         Some(Processor {
             redactor,
             decode_limit_bytes: config.decode.then_some(config.decode_limit_bytes),
+            inline_bytes,
             normal: RetentionClass::from_days(retention.normal_days)?,
             errors: RetentionClass::from_days(retention.errors_days)?,
             incomplete: RetentionClass::from_days(retention.incomplete_days)?,
         })
     }
 
-    /// Redacts an exchange's secrets, and says where it belongs. `ts_us` is its time in microseconds since the Unix epoch.
-    pub(crate) fn redact_and_route(&self, exchange: &mut Exchange, ts_us: i64) -> Partition {
-        self.redact(exchange);
-        Partition::new(self.class(exchange), exchange.service.as_deref(), ts_us)
+    /// What was applied to a part's body and is to be undone, in order.
+    pub(crate) fn encodings(&self, headers: Option<&Headers<'_>>, body_enc: Option<&str>) -> Vec<String> {
+        if self.decode_limit_bytes.is_some() { encodings(headers, body_enc) } else { Vec::new() }
     }
 
-    /// What was applied to a part's body and is to be undone, in order.
-    pub(crate) fn encodings(&self, headers: Option<&Headers>, body_enc: Option<&str>) -> Vec<String> {
-        if self.decode_limit_bytes.is_some() { encodings(headers, body_enc) } else { Vec::new() }
+    /// Whether an exchange is stored with its bodies as they were captured, and within its line.
+    pub(crate) fn leaves_bodies(&self, exchange: &Exchange<'_>) -> bool {
+        let request = exchange.request.as_ref().map(|it| (&it.body, it.headers.as_ref(), it.body_enc.as_deref()));
+        let response = exchange.response.as_ref().map(|it| (&it.body, it.headers.as_ref(), it.body_enc.as_deref()));
+        [request, response].into_iter().flatten().all(|(body, headers, body_enc)| {
+            let len = body.content.len();
+            len <= self.inline_bytes && (len == 0 || self.encodings(headers, body_enc).is_empty())
+        })
+    }
+
+    /// Largest body that stays within its exchange's line, in bytes.
+    pub(crate) fn inline_bytes(&self) -> u64 {
+        self.inline_bytes
     }
 
     /// Largest body that decoding may give, in bytes.
@@ -59,7 +72,8 @@ impl Processor {
         self.decode_limit_bytes.unwrap_or_default()
     }
 
-    fn class(&self, exchange: &Exchange) -> RetentionClass {
+    /// How long an exchange is kept.
+    pub(crate) fn class(&self, exchange: &Exchange<'_>) -> RetentionClass {
         if !exchange.complete {
             self.incomplete
         } else if exchange.status_code().is_some_and(|status| status >= ERROR_STATUS) {
@@ -69,13 +83,14 @@ impl Processor {
         }
     }
 
-    fn redact(&self, exchange: &mut Exchange) {
+    /// Blots an exchange's secrets out.
+    pub(crate) fn redact(&self, exchange: &mut Exchange<'_>) {
         if let Some(request) = &mut exchange.request {
             self.redact_headers(request.headers.iter_mut().chain(&mut request.trailers));
             if let Some(url) = &mut request.url
-                && let std::borrow::Cow::Owned(redacted) = self.redactor.url(url)
+                && let Cow::Owned(redacted) = self.redactor.url(url)
             {
-                *url = redacted;
+                *url = redacted.into();
             }
         }
         if let Some(response) = &mut exchange.response {
@@ -89,10 +104,10 @@ impl Processor {
         loose_heads::redact(&mut exchange.fragments, &self.redactor);
     }
 
-    fn redact_headers<'h>(&self, lists: impl Iterator<Item = &'h mut Headers>) {
+    fn redact_headers<'h, 'e: 'h>(&self, lists: impl Iterator<Item = &'h mut Headers<'e>>) {
         for (name, value) in lists.flatten() {
             if self.redactor.is_secret_header(name) {
-                REDACTED.clone_into(value);
+                *value = REDACTED.into();
             }
         }
     }
@@ -117,7 +132,7 @@ impl Processor {
 }
 
 /// What was applied to a body, in order: the headers' encodings, then the emitter's own.
-fn encodings(headers: Option<&Headers>, body_enc: Option<&str>) -> Vec<String> {
+fn encodings(headers: Option<&Headers<'_>>, body_enc: Option<&str>) -> Vec<String> {
     headers
         .into_iter()
         .flatten()

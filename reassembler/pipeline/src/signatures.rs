@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reassemble_assembler::Assembled;
+use reassemble_formats::exchange::Exchange;
 use reassemble_formats::head::{Place, sort_out};
 use reassemble_formats::sign::{KeyIndex, KeyRing};
 use reassemble_formats::{Chunk, Meta, Part};
@@ -40,17 +41,17 @@ impl Signatures {
     }
 
     /// Whether a capture may be stored: its key may sign for its service, and it is not too old.
-    pub(crate) fn takes(&self, assembled: &Assembled) -> bool {
+    pub(crate) fn takes(&self, assembled: &Assembled, exchange: &Exchange<'_>, ts_us: i64) -> bool {
         let key = assembled.key.as_deref().and_then(|name| self.keys.find(name));
-        let may_sign = key.is_some_and(|key| self.keys.may_sign(key, assembled.exchange.service.as_deref()));
-        may_sign && self.is_young(assembled)
+        let may_sign = key.is_some_and(|key| self.keys.may_sign(key, exchange.service.as_deref()));
+        may_sign && self.is_young(assembled.read_at_us, exchange, ts_us)
     }
 
-    fn is_young(&self, assembled: &Assembled) -> bool {
+    fn is_young(&self, read_at_us: i64, exchange: &Exchange<'_>, ts_us: i64) -> bool {
         let Some(max_age) = self.max_age else { return true };
-        let age_us = assembled.read_at_us.saturating_sub(assembled.ts_us);
+        let age_us = read_at_us.saturating_sub(ts_us);
         let oldest_us = i64::try_from(max_age.as_micros()).unwrap_or(i64::MAX);
-        age_us <= oldest_us && !assembled.exchange.problems.iter().any(|problem| problem == "ts_unusable")
+        age_us <= oldest_us && !exchange.problems.iter().any(|problem| problem == "ts_unusable")
     }
 }
 
@@ -97,6 +98,11 @@ mod tests {
         *assembler.push(chunk, &arrival, Duration::ZERO, &Nothing).complete.unwrap()
     }
 
+    fn is_taken(signatures: &Signatures, assembled: &Assembled) -> bool {
+        let (exchange, ts_us) = assembled.exchange();
+        signatures.takes(assembled, &exchange, ts_us)
+    }
+
     fn signatures(max_age: Option<Duration>) -> Signatures {
         let secret = |n: u32| format!("{n:032}");
         let text = format!("all {} *\none {} shop, cart\n", secret(1), secret(2));
@@ -108,7 +114,7 @@ mod tests {
     fn a_key_signs_for_its_services_and_for_nobodys() {
         let takes = |key: &str, service: &str| {
             let head = format!(r#"{{"oneway":true,"ts":"2026-01-01T00:00:00Z"{service}}}"#);
-            signatures(None).takes(&assembled(&head, key))
+            is_taken(&signatures(None), &assembled(&head, key))
         };
         assert!(takes("all", r#","service":"bank""#) && takes("one", r#","service":"cart""#) && takes("one", ""));
         assert!(!takes("one", r#","service":"bank""#) && !takes("gone", r#","service":"shop""#));
@@ -118,7 +124,7 @@ mod tests {
     fn what_is_too_old_or_of_no_usable_time_is_not_taken_where_an_age_is_set() {
         let takes = |max_age: Option<u64>, ts: &str| {
             let head = format!(r#"{{"oneway":true,"ts":"{ts}"}}"#);
-            signatures(max_age.map(Duration::from_secs)).takes(&assembled(&head, "all"))
+            is_taken(&signatures(max_age.map(Duration::from_secs)), &assembled(&head, "all"))
         };
         let hour_ago = "2025-12-31T23:00:00Z";
         assert!(takes(Some(3600), hour_ago) && !takes(Some(3599), hour_ago) && takes(None, hour_ago));

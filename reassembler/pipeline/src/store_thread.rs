@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use reassemble_assembler::Assembled;
+use reassemble_formats::layout::Partition;
 use reassemble_store::{Changes, FaultKind, Spool, StateError, StateReader, UploadEvent};
 
 use crate::core::CoreMessage;
 use crate::ledger::Ledger;
+use crate::lines::Lines;
 use crate::patient::PatientSpool;
 use crate::process::Processor;
 use crate::process::bodies::Bodies;
@@ -21,7 +23,9 @@ use crate::run::StatusBoard;
 
 /// What the store thread is told.
 pub(crate) enum StoreMessage {
-    /// Store this.
+    /// Store these.
+    Lines(Lines),
+    /// Store this, of which a body is to be decoded or kept apart.
     Exchange(Box<Assembled>),
     /// Seal every batch.
     RollAll,
@@ -66,8 +70,7 @@ pub(crate) struct StoreThread {
     pub(crate) spool: PatientSpool,
     /// Where the pieces of long bodies lie.
     pub(crate) state: StateReader,
-    pub(crate) processor: Processor,
-    pub(crate) inline_body_bytes: u64,
+    pub(crate) processor: Arc<Processor>,
     pub(crate) batch_age: Option<Duration>,
     pub(crate) own_commit_after: Duration,
     pub(crate) inbox: Receiver<StoreMessage>,
@@ -100,7 +103,8 @@ impl StoreThread {
         self.publish();
         loop {
             match self.inbox.pop(ROLL_INTERVAL) {
-                Popped::Item(StoreMessage::Exchange(assembled)) => self.append(*assembled)?,
+                Popped::Item(StoreMessage::Lines(lines)) => self.append_lines(&lines)?,
+                Popped::Item(StoreMessage::Exchange(assembled)) => self.append(&assembled)?,
                 Popped::Item(StoreMessage::RollAll) => {
                     self.spool.patiently(Spool::roll_all)?;
                     self.own_since.get_or_insert_with(Instant::now);
@@ -127,37 +131,46 @@ impl StoreThread {
         }
     }
 
-    fn append(&mut self, assembled: Assembled) -> Result<(), StateError> {
-        let Assembled { mut exchange, ts_us, request_pieces, response_pieces, .. } = assembled;
-        let partition = self.processor.redact_and_route(&mut exchange, ts_us);
+    fn append_lines(&mut self, lines: &Lines) -> Result<(), StateError> {
+        self.appended = true;
+        for (line, partition, ts_us) in lines.iter() {
+            self.spool.patiently(|spool| spool.append(partition, line, ts_us))?;
+        }
+        self.gauges.spool_bytes.store(self.spool.spool.spool_bytes(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn append(&mut self, assembled: &Assembled) -> Result<(), StateError> {
+        let (mut exchange, ts_us) = assembled.exchange();
+        self.processor.redact(&mut exchange);
+        let partition = Partition::new(self.processor.class(&exchange), exchange.service.as_deref(), ts_us);
         self.appended = true;
         let mut bodies = Bodies {
             spool: &mut self.spool,
             state: &self.state,
             partition: &partition,
-            inline_bytes: self.inline_body_bytes,
+            inline_bytes: self.processor.inline_bytes(),
             decode_limit_bytes: self.processor.decode_limit_bytes(),
         };
         let problems = &mut exchange.problems;
         if let Some(request) = &mut exchange.request {
             let encodings = self.processor.encodings(request.headers.as_ref(), request.body_enc.as_deref());
-            if bodies.store(&mut request.body, request_pieces.as_ref(), &encodings, problems)? {
+            if bodies.store(&mut request.body, assembled.request_pieces(), &encodings, problems)? {
                 request.body_enc = None;
             }
         }
         if let Some(response) = &mut exchange.response {
             let encodings = self.processor.encodings(response.headers.as_ref(), response.body_enc.as_deref());
-            if bodies.store(&mut response.body, response_pieces.as_ref(), &encodings, problems)? {
+            if bodies.store(&mut response.body, assembled.response_pieces(), &encodings, problems)? {
                 response.body_enc = None;
             }
         }
-        let mut line = std::mem::take(&mut self.line);
-        line.clear();
-        exchange.write_line(&mut line);
-        let appended = self.spool.patiently(|spool| spool.append(&partition, &line, ts_us));
+        self.line.clear();
+        exchange.write_line(&mut self.line);
+        let line = &self.line;
+        let appended = self.spool.patiently(|spool| spool.append(&partition, line, ts_us));
         // One large exchange must not hold its memory for good.
-        line.shrink_to(1 << 20);
-        self.line = line;
+        self.line.shrink_to(1 << 20);
         self.gauges.spool_bytes.store(self.spool.spool.spool_bytes(), Ordering::Relaxed);
         appended
     }

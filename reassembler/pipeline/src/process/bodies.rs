@@ -6,9 +6,9 @@ use std::io::{self, Read};
 use std::rc::Rc;
 
 use reassemble_assembler::{Pieces, Stored, chunk_row};
-use reassemble_formats::Chunk;
-use reassemble_formats::exchange::{Body, Captured, Content};
+use reassemble_formats::exchange::{Body, Content};
 use reassemble_formats::layout::Partition;
+use reassemble_formats::{Chunk, Piece, Sum};
 use reassemble_store::{BodyWriter, StateError, StateReader};
 
 use super::decode::{DecodeError, Deflate, decoder};
@@ -44,38 +44,32 @@ impl From<StateError> for Failed {
 }
 
 impl Bodies<'_> {
-    /// Stores one body: `pieces` where it is long, else what it holds. Undoes `encodings`, all of them or none; what cannot be undone is
+    /// Stores one body: `long` where it is long, else the pieces that it holds. Undoes `encodings`, all of them or none; what cannot be undone is
     /// named in `problems`, and the body stands as captured. True where they were undone.
     ///
     /// # Errors
     /// Where the spool cannot be written, or the pieces not read.
     pub(crate) fn store(
         &mut self,
-        body: &mut Body,
-        pieces: Option<&Pieces>,
+        body: &mut Body<'_>,
+        long: Option<&Pieces>,
         encodings: &[String],
         problems: &mut Vec<String>,
     ) -> Result<bool, StateError> {
-        let held = match &mut body.content {
-            Content::Bytes(bytes) => std::mem::take(bytes),
-            Content::Object { .. } => return Ok(false),
-        };
-        let source = match pieces {
-            Some(pieces) => Source::Pieces(pieces),
-            None => Source::Held(&held),
+        let source = match (&body.content, long) {
+            (_, Some(long)) => Source::Long(long),
+            (Content::Pieces(pieces), None) => Source::Held(pieces),
+            (Content::Bytes(_) | Content::Object { .. }, None) => return Ok(false),
         };
         let undone = if source.is_empty() { None } else { self.undo(&source, encodings, problems)? };
         let undone_any = undone.is_some();
         let read = match undone {
             Some(read) => {
-                body.captured = Some(Captured { len: read.captured_bytes, crc: format!("{:08x}", read.captured_crc) });
+                body.captured = Some(read.captured);
                 body.encoding = Some(encodings.join(", "));
                 read
             }
-            None if pieces.is_none() && held.len() as u64 <= self.inline_bytes => {
-                body.content = Content::Bytes(held);
-                return Ok(false);
-            }
+            None if long.is_none() && body.content.len() <= self.inline_bytes => return Ok(false),
             None => match self.read(&source, &[], Deflate::Zlib) {
                 Ok(read) => read,
                 Err(Failed::State(error)) => return Err(error),
@@ -83,7 +77,7 @@ impl Bodies<'_> {
                 Err(Failed::Decode(..)) => return Err(StateError::Stopped),
             },
         };
-        if pieces.is_some() {
+        if long.is_some() {
             body.marks = read.marks;
         }
         body.content = read.content;
@@ -133,12 +127,7 @@ impl Bodies<'_> {
         let copied = copied
             .and_then(|content| io::copy(&mut captured, &mut io::sink()).map(|_| content).map_err(|_| Copy::Read));
         match (copied, captured.failed, fault.get()) {
-            (Ok(content), ..) => Ok(ReadBody {
-                content,
-                captured_bytes: captured.bytes,
-                captured_crc: captured.crc.finalize(),
-                marks: captured.marks,
-            }),
+            (Ok(content), ..) => Ok(ReadBody { content, captured: captured.sum, marks: captured.marks }),
             (Err(Copy::Write(error)), ..) | (Err(Copy::Read), Some(error), _) => Err(Failed::State(error)),
             (Err(Copy::Read), None, Some((at, why))) => Err(Failed::Decode(at, why)),
             // Nothing else can fail to be read.
@@ -147,7 +136,7 @@ impl Bodies<'_> {
     }
 
     /// Copies a body into memory as far as it may stay inline, and into an object of its own beyond.
-    fn copy(&mut self, reader: &mut dyn Read) -> Result<Content, Copy> {
+    fn copy(&mut self, reader: &mut dyn Read) -> Result<Content<'static>, Copy> {
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut inline = Vec::new();
         let mut object: Option<BodyWriter> = None;
@@ -196,23 +185,22 @@ impl From<StateError> for Copy {
 
 /// A body that was read to its end.
 struct ReadBody {
-    content: Content,
-    captured_bytes: u64,
-    captured_crc: u32,
+    content: Content<'static>,
+    captured: Sum,
     marks: Vec<(u64, u64)>,
 }
 
 /// A captured body.
 enum Source<'b> {
-    Held(&'b [u8]),
-    Pieces(&'b Pieces),
+    Held(&'b [Piece]),
+    Long(&'b Pieces),
 }
 
 impl Source<'_> {
     fn is_empty(&self) -> bool {
         match self {
-            Source::Held(bytes) => bytes.is_empty(),
-            Source::Pieces(pieces) => pieces.count() == 0,
+            Source::Held(pieces) => pieces.iter().all(|piece| piece.sum().len == 0),
+            Source::Long(pieces) => pieces.count() == 0,
         }
     }
 }
@@ -224,8 +212,7 @@ struct CapturedReader<'b> {
     next: u32,
     current: Vec<u8>,
     at: usize,
-    bytes: u64,
-    crc: crc32fast::Hasher,
+    sum: Sum,
     marks: Vec<(u64, u64)>,
     failed: Option<StateError>,
 }
@@ -238,8 +225,7 @@ impl<'b> CapturedReader<'b> {
             next: 0,
             current: Vec::new(),
             at: 0,
-            bytes: 0,
-            crc: crc32fast::Hasher::new(),
+            sum: Sum::default(),
             marks: Vec::new(),
             failed: None,
         }
@@ -251,33 +237,33 @@ impl<'b> CapturedReader<'b> {
         self.current.clear();
         while self.current.is_empty() {
             let loaded;
-            let chunk = match self.source {
-                Source::Held(bytes) if self.next == 0 => {
-                    self.next = 1;
-                    self.current.extend_from_slice(bytes);
-                    continue;
-                }
-                Source::Held(_) => return Ok(false),
-                Source::Pieces(pieces) => match pieces.get(self.next) {
+            let (piece, at) = match self.source {
+                Source::Held(pieces) => match pieces.get(self.next as usize) {
+                    Some(piece) => (Some(piece), None),
                     None => return Ok(false),
-                    Some(Stored::Memory(chunk)) => chunk,
-                    Some(Stored::Row { capture, part, seq }) => {
-                        let row = self.state.open_chunk(capture, chunk_row(part, seq))?;
-                        loaded = row
-                            .and_then(|row| Chunk::from_line(&row))
-                            .ok_or_else(|| self.state.torn_chunk(capture, seq))?;
-                        &loaded
-                    }
                 },
+                Source::Long(pieces) => {
+                    let chunk = match pieces.get(self.next) {
+                        None => return Ok(false),
+                        Some(Stored::Memory(chunk)) => chunk,
+                        Some(Stored::Row { capture, part, seq }) => {
+                            let row = self.state.open_chunk(capture, chunk_row(part, seq))?;
+                            loaded = row
+                                .and_then(|row| Chunk::from_line(&row))
+                                .ok_or_else(|| self.state.torn_chunk(capture, seq))?;
+                            &loaded
+                        }
+                    };
+                    (chunk.piece.as_ref(), chunk.at)
+                }
             };
             self.next += 1;
-            if let Some(piece) = &chunk.piece {
-                self.marks.extend(chunk.at.map(|at| (self.bytes, at)));
-                self.current.extend_from_slice(piece);
+            if let Some(piece) = piece {
+                self.marks.extend(at.map(|at| (self.sum.len, at)));
+                self.sum = self.sum.then(piece.sum());
+                piece.append_to(&mut self.current);
             }
         }
-        self.bytes += self.current.len() as u64;
-        self.crc.update(&self.current);
         Ok(true)
     }
 }

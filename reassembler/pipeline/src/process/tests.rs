@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
-use reassemble_formats::exchange::{Body, Captured, Content, Fragment, Request, Response, crc_hex};
+use reassemble_formats::exchange::{Body, Content, Fragment, Request, Response};
+use reassemble_formats::layout::Partition;
+use reassemble_formats::{CaptureId, Piece, Sum};
 use reassemble_store::{Spool, SpoolConfig};
 
 use super::bodies::Bodies;
@@ -18,22 +20,41 @@ fn processor() -> Processor {
         decode: true,
         decode_limit_bytes: 10_000,
     };
-    Processor::new(&config, Retention::default()).unwrap()
+    Processor::new(&config, Retention::default(), 1 << 20).unwrap()
 }
 
-fn exchange(headers: &[(&str, &str)], body: &[u8], status: u64) -> Exchange {
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let mut exchange: Exchange = serde_json::from_str(
-        r#"{"v":1,"id":"a","service":"shop","ts":"2025-11-22T05:00:00Z","complete":true,"problems":[],"request":null,"response":null}"#,
-    )
-    .unwrap();
-    exchange.response = Some(Response {
+fn exchange<'a>(headers: &[(&'a str, &'a str)], status: u64) -> Exchange<'a> {
+    let response = Response {
         status: Some(status.into()),
-        headers: Some(headers),
-        body: Body { content: Content::Bytes(body.to_vec()), ..Body::default() },
+        headers: Some(headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()),
         ..Response::default()
-    });
-    exchange
+    };
+    Exchange {
+        id: CaptureId::parse(b"a").unwrap(),
+        service: Some("shop".into()),
+        host: None,
+        inst: None,
+        n: None,
+        dir: None,
+        proto: None,
+        ts: "2025-11-22T05:00:00Z".into(),
+        duration_us: None,
+        complete: true,
+        problems: vec![],
+        request: None,
+        response: Some(response),
+        trace: None,
+        parent: None,
+        peer: None,
+        tags: None,
+        rate: None,
+        why: None,
+        error: None,
+        oneway: false,
+        fragments: vec![],
+        more: serde_json::Map::new(),
+        source: None,
+    }
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -42,24 +63,31 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// What becomes of a body that was captured with some encodings, where bodies of more than `inline_bytes` are objects of their own.
-fn stored(captured: &[u8], encodings: &[String], inline_bytes: u64) -> (Body, Vec<String>) {
+/// What becomes of a body that was captured with some encodings, where bodies of more than `inline_bytes` are objects of their own. It comes in
+/// pieces of 7 bytes.
+fn stored(captured: &[u8], encodings: &[String], inline_bytes: u64) -> (Body<'static>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let (spool, _) = Spool::open(SpoolConfig { min_free_bytes: 0, ..SpoolConfig::new(dir.path()) }).unwrap();
     let state = spool.reader();
     let mut spool = PatientSpool { spool, gauges: Arc::default(), board: Arc::default() };
-    let partition = processor().redact_and_route(&mut exchange(&[], b"", 200), 0);
+    let partition = Partition::new(processor().normal, None, 0);
     let mut bodies =
         Bodies { spool: &mut spool, state: &state, partition: &partition, inline_bytes, decode_limit_bytes: 10_000 };
-    let mut body = Body { content: Content::Bytes(captured.to_vec()), ..Body::default() };
+    let pieces: Vec<Piece> = captured.chunks(7).map(Piece::new).collect();
+    let mut body = Body { content: Content::Pieces(&pieces), ..Body::default() };
     let mut problems = Vec::new();
     let undone = bodies.store(&mut body, None, encodings, &mut problems).unwrap();
     assert_eq!(undone, body.encoding.is_some());
-    (body, problems)
+    let content = match body.content {
+        Content::Pieces(pieces) => Content::Bytes(pieces.iter().flat_map(|piece| piece.bytes().into_owned()).collect()),
+        Content::Bytes(bytes) => Content::Bytes(bytes),
+        Content::Object { key, sha256, len } => Content::Object { key, sha256, len },
+    };
+    (Body { encoding: body.encoding, captured: body.captured, content, ..Body::default() }, problems)
 }
 
-fn processed(headers: &[(&str, &str)], captured: &[u8]) -> (Body, Vec<String>) {
-    let exchange = exchange(headers, captured, 200);
+fn processed(headers: &[(&str, &str)], captured: &[u8]) -> (Body<'static>, Vec<String>) {
+    let exchange = exchange(headers, 200);
     let encodings = processor().encodings(exchange.response.unwrap().headers.as_ref(), None);
     stored(captured, &encodings, 1 << 20)
 }
@@ -77,7 +105,7 @@ fn encodings_are_undone_last_first_and_what_was_captured_is_told() {
     {
         let (body, problems) = processed(&[("Content-Encoding", header)], &captured);
         assert_eq!((body.content, problems), (Content::Bytes(plain.clone()), vec![]), "{header}");
-        assert_eq!(body.captured, Some(Captured { len: captured.len() as u64, crc: crc_hex(&captured) }));
+        assert_eq!(body.captured, Some(Sum::of(&captured)));
         assert_eq!(body.encoding.as_deref(), Some(header.to_ascii_lowercase().as_str()));
     }
     let twice = zstd::encode_all(&gzip(&plain)[..], 3).unwrap();
@@ -87,7 +115,7 @@ fn encodings_are_undone_last_first_and_what_was_captured_is_told() {
 
 #[test]
 fn the_emitters_own_compression_is_undone_first() {
-    let headers = vec![("content-encoding".to_owned(), "gzip".to_owned())];
+    let headers = vec![("content-encoding".into(), "gzip".into())];
     let encodings = processor().encodings(Some(&headers), Some("deflate"));
     assert_eq!(encodings, ["gzip", "deflate"]);
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
@@ -99,9 +127,9 @@ fn the_emitters_own_compression_is_undone_first() {
 #[test]
 fn a_body_beyond_the_inline_limit_is_an_object_whether_decoded_or_not() {
     let plain = vec![b'x'; 9_000];
-    let object = |body: &Body| match &body.content {
+    let object = |body: &Body<'_>| match &body.content {
         Content::Object { len, .. } => Some(*len),
-        Content::Bytes(_) => None,
+        Content::Bytes(_) | Content::Pieces(_) => None,
     };
     let gzipped = gzip(&plain);
     assert!(gzipped.len() < 1_000);
@@ -120,7 +148,7 @@ fn what_lies_behind_the_end_of_an_encoding_was_captured_all_the_same() {
     let captured = [zlib.finish().unwrap(), vec![7; 200_000]].concat();
     let (body, _) = stored(&captured, &["deflate".into()], 1 << 20);
     assert_eq!(body.content, Content::Bytes(b"x".to_vec()));
-    assert_eq!(body.captured, Some(Captured { len: captured.len() as u64, crc: crc_hex(&captured) }));
+    assert_eq!(body.captured, Some(Sum::of(&captured)));
 }
 
 #[test]
@@ -155,7 +183,7 @@ fn what_cannot_be_undone_stands_as_captured() {
 
 #[test]
 fn secrets_are_redacted_wherever_heads_and_tails_went() {
-    let mut exchange = exchange(&[("Set-Cookie", "a=b"), ("x-secret", "s"), ("Content-Type", "text/plain")], b"", 200);
+    let mut exchange = exchange(&[("Set-Cookie", "a=b"), ("x-secret", "s"), ("Content-Type", "text/plain")], 200);
     exchange.request = Some(Request {
         url: Some("https://me:pw@shop.test/x?pin=1234&q=1&api_key=z".into()),
         headers: Some(vec![("AUTHORIZATION".into(), "Bearer t".into())]),
@@ -166,7 +194,7 @@ fn secrets_are_redacted_wherever_heads_and_tails_went() {
         head: Some(serde_json::json!({"url": "http://u:p@h/", "headers": [["cookie", "c"], ["a", "b"], 7]})),
         ..Fragment::default()
     }];
-    processor().redact_and_route(&mut exchange, 0);
+    processor().redact(&mut exchange);
     let mut line = Vec::new();
     exchange.write_line(&mut line);
     let line = String::from_utf8(line).unwrap();
@@ -178,10 +206,6 @@ fn secrets_are_redacted_wherever_heads_and_tails_went() {
 
 #[test]
 fn classes_follow_completeness_and_status() {
-    let class = |status: u64, complete: bool| {
-        let mut exchange = exchange(&[], b"", status);
-        exchange.complete = complete;
-        processor().redact_and_route(&mut exchange, 0).class().days()
-    };
+    let class = |status: u64, complete: bool| processor().class(&Exchange { complete, ..exchange(&[], status) }).days();
     assert_eq!((class(200, true), class(499, true), class(500, true), class(500, false)), (30, 30, 90, 7));
 }

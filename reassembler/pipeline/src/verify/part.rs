@@ -91,7 +91,7 @@ impl LoggedPart {
             self.waiting.split_off(&of);
         }
         let taken = Waiting {
-            run: piece.as_deref().map(Run::of).unwrap_or_default(),
+            run: piece.map(|piece| Run::of(&piece.bytes())).unwrap_or_default(),
             head: head.map(|section| Piece::new(part, Place::Head, section)),
             tail: tail.map(|section| Piece::new(part, Place::Tail, section)),
         };
@@ -197,8 +197,8 @@ impl SectionFacts {
         Box::new(SectionFacts {
             facts,
             is_object: true,
-            ts: known.ts.map(String::into_boxed_str),
-            service: known.service.map(String::into_boxed_str),
+            ts: known.ts.as_deref().map(Box::from),
+            service: known.service.as_deref().map(Box::from),
             oneway: known.oneway == Some(true),
             len: known.len,
             crc: known.crc,
@@ -234,7 +234,7 @@ impl SectionFacts {
     }
 }
 
-fn request_head(known: &Known, facts: &mut Facts) {
+fn request_head(known: &Known<'_>, facts: &mut Facts) {
     facts.set(Field::Service, known.service.as_ref());
     facts.set(Field::Ts, known.ts.as_ref());
     facts.set(Field::Host, known.host.as_ref());

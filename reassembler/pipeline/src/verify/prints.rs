@@ -151,9 +151,9 @@ impl Facts {
     }
 
     /// Sets headers or trailers. What is redacted here counts for any value where `stored`.
-    pub(super) fn set_pairs(&mut self, list: List, pairs: Option<&Vec<(String, String)>>, stored: bool) {
+    pub(super) fn set_pairs<T: AsRef<str>>(&mut self, list: List, pairs: Option<&Vec<(T, T)>>, stored: bool) {
         if let Some(pairs) = pairs {
-            let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let pairs = pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
             self.lists[list as usize] = list_print(print_of(&()), pairs, |value| stored && value == REDACTED);
         }
     }

@@ -42,6 +42,10 @@ fn chunks(id: usize, part: Part, sample: &Sample) -> Vec<Chunk> {
     sample.pieces.iter().enumerate().map(|(seq, piece)| line(seq, piece)).collect()
 }
 
+fn bytes(chunk: &Chunk) -> Vec<u8> {
+    chunk.piece.as_ref().map(|piece| piece.bytes().into_owned()).unwrap_or_default()
+}
+
 /// What the model keeps of a part: its chunks by `seq`.
 #[derive(Default)]
 struct Kept(BTreeMap<u32, Chunk>);
@@ -49,7 +53,7 @@ struct Kept(BTreeMap<u32, Chunk>);
 impl Kept {
     fn start(&self) -> Vec<u8> {
         let start = self.0.iter().enumerate().take_while(|(at, (seq, _))| *at == **seq as usize);
-        start.flat_map(|(_, (_, chunk))| chunk.piece.clone().unwrap_or_default()).collect()
+        start.flat_map(|(_, (_, chunk))| bytes(chunk)).collect()
     }
 
     fn is_whole(&self, sample: &Sample) -> bool {
@@ -114,7 +118,7 @@ proptest! {
                         let start = kept.0.keys().enumerate().take_while(|(at, seq)| *at == **seq as usize).count();
                         prop_assert_eq!((part.next as usize, part.run), (start, Run::of(&kept.start())));
                         let behind: Vec<_> = part.behind_gap().collect();
-                        let piece = |chunk: &Chunk| Run::of(chunk.piece.as_deref().unwrap_or_default());
+                        let piece = |chunk: &Chunk| Run::of(&bytes(chunk));
                         let expected: Vec<_> = kept.0.iter().skip(start).map(|(seq, chunk)| (*seq, piece(chunk))).collect();
                         prop_assert_eq!(behind, expected);
                     }

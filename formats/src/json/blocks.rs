@@ -1,0 +1,295 @@
+//! Strings read 64 bytes at a time: where quotes and backslashes stand as bits of a word, so that the walk goes from bit to bit and never
+//! waits for the byte before. The steps are simdjson's (Langdale and Lemire, 2019).
+
+use wide::u8x64;
+
+use super::{JsonError, Result, StringSpan, unescape_unicode};
+
+/// Bytes looked at in one step.
+const BLOCK: usize = 64;
+/// Bytes copied in one step: a run between two escapes is mostly shorter.
+const COPY: usize = 16;
+/// What must lie behind a block's start for it to be read whole: copies run past its end, and an escape may end behind it.
+const SPAN: usize = BLOCK + COPY;
+
+/// What stands where in a block: bit n for byte n.
+struct Marks {
+    quotes: u64,
+    backslashes: u64,
+    /// Control characters and what is not ASCII.
+    odd: u64,
+}
+
+fn marks(block: &[u8; BLOCK]) -> Marks {
+    let bytes = u8x64::from(*block);
+    Marks {
+        quotes: bytes.simd_eq(u8x64::splat(b'"')).to_bitmask(),
+        backslashes: bytes.simd_eq(u8x64::splat(b'\\')).to_bitmask(),
+        // The highest bit of each byte: set where it is not ASCII, and where the comparison says so.
+        odd: (bytes | bytes.simd_lt(u8x64::splat(b' '))).to_bitmask(),
+    }
+}
+
+/// The block at `at`, where enough lies behind it.
+fn block(text: &[u8], at: usize) -> Option<&[u8; BLOCK]> {
+    if text.len() - at < SPAN {
+        return None;
+    }
+    text[at..].first_chunk()
+}
+
+/// Finds the end of the string whose first byte is at `start`, as far as whole blocks go: its closing quote, or where to look on byte by byte, which is
+/// never behind a backslash.
+pub(super) fn find_end(text: &[u8], start: usize) -> (StringSpan, bool) {
+    let mut span = StringSpan { start, end: start, escaped: false };
+    // Whether the next block's first byte is escaped.
+    let mut carry = 0;
+    while let Some(block) = block(text, span.end) {
+        let marks = marks(block);
+        let escaped = escaped_bytes(marks.backslashes, &mut carry);
+        let quotes = marks.quotes & !escaped;
+        if quotes != 0 {
+            let quote = quotes.trailing_zeros();
+            span.escaped |= marks.backslashes & ((1 << quote) - 1) != 0;
+            span.end += quote as usize;
+            return (span, true);
+        }
+        span.escaped |= marks.backslashes != 0;
+        span.end += BLOCK;
+    }
+    span.end += carry as usize;
+    (span, false)
+}
+
+/// The bytes that stand behind a backslash which is not itself behind one. simdjson's: a run of backslashes that begins at an even place ends an
+/// escape at an odd one, and adding carries along the whole run at once.
+fn escaped_bytes(backslashes: u64, carry: &mut u64) -> u64 {
+    const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+    let before = *carry;
+    if backslashes == 0 {
+        *carry = 0;
+        return before;
+    }
+    let potential = backslashes & !before;
+    let ends = ((potential << 1) | ODD).wrapping_sub(potential) ^ ODD;
+    *carry = (ends & backslashes) >> 63;
+    ends ^ (backslashes | before)
+}
+
+/// What a string says, and how it was spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// The string: up to its closing quote, or to the text's end.
+    pub(crate) span: StringSpan,
+    /// Whether there is a closing quote.
+    pub(crate) closed: bool,
+    /// Whether what is escaped is escaped as emitters do: nothing that need not be, and each in its short form.
+    pub(crate) canonical: bool,
+    /// Whether a control character or something that is not ASCII may stand in it as it is.
+    pub(crate) odd: bool,
+}
+
+/// What a short escape stands for; 0 where it is none of them.
+const SHORT: [u8; 256] = {
+    let mut short = [0; 256];
+    let pairs = [(b'"', b'"'), (b'\\', b'\\'), (b'/', b'/'), (b'b', 8), (b'f', 12), (b'n', 10), (b'r', 13), (b't', 9)];
+    let mut n = 0;
+    while n < pairs.len() {
+        short[pairs[n].0 as usize] = pairs[n].1;
+        n += 1;
+    }
+    short
+};
+
+/// Reads the string whose first byte is at `start` up to its closing quote, or to the text's end where it has none, and appends to `out` what it
+/// says: escapes undone, a lone surrogate as U+FFFD.
+pub(crate) fn say(text: &[u8], start: usize, out: &mut Vec<u8>) -> Result<Said> {
+    let mut said =
+        Said { span: StringSpan { start, end: start, escaped: false }, closed: false, canonical: true, odd: false };
+    let from = out.len();
+    // What a string says is never longer than its text; copies run past its end.
+    out.resize(from + (text.len() - start) + SPAN, 0);
+    let mut to = from;
+    let mut at = start;
+    'blocks: while let Some(block) = block(text, at) {
+        let marks = marks(block);
+        said.odd |= marks.odd != 0;
+        let mut hits = marks.quotes | marks.backslashes;
+        let mut copied = 0;
+        while hits != 0 {
+            let hit = hits.trailing_zeros() as usize;
+            copy(&text[at + copied..], &mut out[to..], hit - copied);
+            to += hit - copied;
+            if text[at + hit] == b'"' {
+                at += hit;
+                said.closed = true;
+                break 'blocks;
+            }
+            said.span.escaped = true;
+            match SHORT[usize::from(text[at + hit + 1])] {
+                0 => {
+                    at = say_other(text, at + hit, out, &mut to, &mut said)?;
+                    continue 'blocks;
+                }
+                byte => {
+                    said.canonical &= byte != b'/';
+                    out[to] = byte;
+                    to += 1;
+                    copied = hit + 2;
+                }
+            }
+            if copied >= BLOCK {
+                at += copied;
+                continue 'blocks;
+            }
+            hits &= u64::MAX << copied;
+        }
+        copy(&text[at + copied..], &mut out[to..], BLOCK - copied);
+        to += BLOCK - copied;
+        at += BLOCK;
+    }
+    // What is left is shorter than a block, or holds the end.
+    while !said.closed && at < text.len() {
+        match text[at] {
+            b'"' => said.closed = true,
+            b'\\' => {
+                said.span.escaped = true;
+                match text.get(at + 1).map_or(0, |escape| SHORT[usize::from(*escape)]) {
+                    0 => at = say_other(text, at, out, &mut to, &mut said)?,
+                    byte => {
+                        said.canonical &= byte != b'/';
+                        out[to] = byte;
+                        to += 1;
+                        at += 2;
+                    }
+                }
+            }
+            byte => {
+                said.odd |= !(b' '..0x80).contains(&byte);
+                out[to] = byte;
+                to += 1;
+                at += 1;
+            }
+        }
+    }
+    out.truncate(to);
+    said.span.end = at;
+    Ok(said)
+}
+
+/// Undoes the escape at `at` that is no short one; gives the offset behind it.
+#[cold]
+fn say_other(text: &[u8], at: usize, out: &mut [u8], to: &mut usize, said: &mut Said) -> Result<usize> {
+    let digits = text[at..].strip_prefix(b"\\u").ok_or(JsonError::Broken)?;
+    let mut char = Vec::with_capacity(4);
+    let rest = unescape_unicode(digits, &mut char)?;
+    said.canonical &= is_canonical_control(&digits[..4], &char);
+    out[*to..*to + char.len()].copy_from_slice(&char);
+    *to += char.len();
+    Ok(text.len() - rest.len())
+}
+
+/// Whether a character must be written as `\u00xx`, and is written so in lowercase.
+fn is_canonical_control(digits: &[u8], char: &[u8]) -> bool {
+    matches!(char, [byte] if *byte < b' ' && !matches!(byte, 8 | 9 | 10 | 12 | 13))
+        && !digits.iter().any(u8::is_ascii_uppercase)
+}
+
+/// Copies `bytes` bytes, and up to [`COPY`] more, which the next step overwrites.
+#[inline]
+fn copy(from: &[u8], to: &mut [u8], bytes: usize) {
+    let mut at = 0;
+    while at < bytes {
+        to[at..at + COPY].copy_from_slice(&from[at..at + COPY]);
+        at += COPY;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Text of which most is quotes, backslashes and what follows them.
+    fn dense() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![Just(b'\\'), Just(b'"'), Just(b'n'), Just(b'u'), Just(b'0'), Just(b'/'), any::<u8>()];
+        let dense = proptest::collection::vec(byte, 0..300);
+        let sparse = proptest::collection::vec(prop_oneof![30 => 1u8..=255, 1 => Just(b'\\'), 1 => Just(b'"')], 0..600);
+        prop_oneof![dense, sparse]
+    }
+
+    /// Where the string that starts at 0 ends, byte by byte.
+    fn end_of(text: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while *text.get(at)? != b'"' {
+            at += if text[at] == b'\\' { 2 } else { 1 };
+        }
+        Some(at)
+    }
+
+    proptest! {
+        #[test]
+        fn marks_are_where_the_bytes_are(bytes in proptest::collection::vec(any::<u8>(), BLOCK)) {
+            let block: &[u8; BLOCK] = bytes.first_chunk().unwrap();
+            let marks = marks(block);
+            for (n, byte) in block.iter().enumerate() {
+                let bit = |word: u64| word >> n & 1 == 1;
+                prop_assert_eq!(bit(marks.quotes), *byte == b'"');
+                prop_assert_eq!(bit(marks.backslashes), *byte == b'\\');
+                prop_assert_eq!(bit(marks.odd), *byte < b' ' || *byte >= 0x80);
+            }
+        }
+
+        #[test]
+        fn a_string_ends_where_it_does_byte_by_byte(text in dense()) {
+            let quoted = [b"\"".as_slice(), &text].concat();
+            let span = crate::json::skip_string(&quoted, 0).ok();
+            prop_assert_eq!(span.map(|span| span.end - 1), end_of(&text));
+            if let Some(span) = span {
+                prop_assert_eq!(span.escaped, span.raw(&quoted).contains(&b'\\'));
+            }
+        }
+
+        #[test]
+        fn a_string_says_what_a_json_parser_reads(text in dense()) {
+            let mut out = b"before".to_vec();
+            let said = say(&text, 0, &mut out);
+            if let Some(end) = end_of(&text)
+                && let Ok(inner) = std::str::from_utf8(&text[..end])
+                && !inner.bytes().any(|byte| byte < b' ')
+            {
+                let inner = crate::json::without_lone_surrogates(inner);
+                let parsed = serde_json::from_str::<String>(&format!("\"{inner}\""));
+                prop_assert_eq!(said.is_ok(), parsed.is_ok());
+                if let (Ok(said), Ok(parsed)) = (said, parsed) {
+                    prop_assert!(said.closed && said.span.end == end);
+                    prop_assert_eq!(&out[..], [b"before", parsed.as_bytes()].concat());
+                    prop_assert_eq!(said.canonical, serde_json::to_string(&parsed).unwrap() == format!("\"{inner}\""));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn escapes_are_undone_across_the_edges_of_blocks() {
+        for offset in 0..80 {
+            let text =
+                format!("{}\\\\\\\"x\\n\\u00e9\\ud83d\\ude00\\u001f end\" {}", "a".repeat(offset), "b".repeat(200));
+            let mut out = Vec::new();
+            let said = say(text.as_bytes(), 0, &mut out).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{}\\\"x\né😀\u{1f} end", "a".repeat(offset)));
+            assert!(said.closed && !said.canonical && said.span.escaped);
+        }
+    }
+
+    #[test]
+    fn what_is_odd_is_noticed() {
+        for (text, odd) in [("plain", false), ("é", true), ("a\tb", true), ("\\t", false)] {
+            for padding in [0, 100] {
+                let text = format!("{text}{}\"{}", "x".repeat(padding), "}".repeat(100));
+                assert_eq!(say(text.as_bytes(), 0, &mut Vec::new()).unwrap().odd, odd, "{text}");
+            }
+        }
+    }
+}
