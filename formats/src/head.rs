@@ -92,7 +92,15 @@ pub fn sort_out(part: Part, place: Place, text: &str) -> Option<SortedOut<'_>> {
     }
 }
 
-/// The same for any spelling.
+/// What a tail claims of its body, where it does: its length in bytes and its CRC-32. `None` where the text is no whole JSON object.
+pub fn claims(part: Part, text: &str) -> Option<(Option<u64>, Option<u32>)> {
+    quick::claims(part, text).or_else(|| {
+        let known = sort_out(part, Place::Tail, text)?.known;
+        Some((known.len, known.crc))
+    })
+}
+
+/// What [`sort_out`] does, for any spelling.
 fn sort_out_any(part: Part, place: Place, text: &str) -> Option<SortedOut<'static>> {
     let values: Map<String, Value> = serde_json::from_str(&without_lone_surrogates(text)).ok()?;
     let mut sorted = SortedOut::default();

@@ -45,28 +45,30 @@ fn is_id_byte(byte: u8) -> bool {
 /// Where the hyphens of a UUID stand.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
-fn parse_uuid(text: &[u8]) -> Option<[u8; 16]> {
-    if text.len() != 36 || HYPHENS.iter().any(|at| text[*at] != b'-') {
-        return None;
-    }
-    let mut uuid = [0u8; 16];
-    let mut at = 0;
-    for byte in &mut uuid {
-        if HYPHENS.contains(&at) {
-            at += 1;
-        }
-        *byte = lower_hex(text[at])? << 4 | lower_hex(text[at + 1])?;
-        at += 2;
-    }
-    Some(uuid)
-}
+/// Where each byte's two digits begin in a UUID's text.
+const DIGITS_AT: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
-fn lower_hex(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
+/// The value of each lowercase hex digit; 0xff for any other byte.
+const LOWER_HEX: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
     }
+    values
+};
+
+fn parse_uuid(text: &[u8]) -> Option<[u8; 16]> {
+    let text: &[u8; 36] = text.try_into().ok()?;
+    let mut fits = HYPHENS.iter().all(|at| text[*at] == b'-');
+    let mut uuid = [0u8; 16];
+    for (byte, at) in uuid.iter_mut().zip(DIGITS_AT) {
+        let (high, low) = (LOWER_HEX[usize::from(text[at])], LOWER_HEX[usize::from(text[at + 1])]);
+        fits &= (high | low) < 16;
+        *byte = high << 4 | low;
+    }
+    fits.then_some(uuid)
 }
 
 impl CaptureId {
@@ -83,14 +85,9 @@ impl CaptureId {
 fn uuid_text(bytes: &[u8; 16]) -> [u8; 36] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'-'; 36];
-    let mut at = 0;
-    for byte in bytes {
-        if HYPHENS.contains(&at) {
-            at += 1;
-        }
+    for (byte, at) in bytes.iter().zip(DIGITS_AT) {
         text[at] = DIGITS[usize::from(byte >> 4)];
         text[at + 1] = DIGITS[usize::from(byte & 15)];
-        at += 2;
     }
     text
 }

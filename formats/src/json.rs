@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
-pub(crate) use self::blocks::{Said, say};
+pub(crate) use self::blocks::{Said, near_end, say};
 
 /// Deepest nesting of objects and arrays that is followed; deeper is an error, so that no input can exhaust the stack.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -26,6 +26,7 @@ pub(crate) enum JsonError {
 type Result<T> = std::result::Result<T, JsonError>;
 
 /// The offset of the first byte at or after `at` that is no JSON white space.
+#[inline(always)]
 pub(crate) fn skip_space(text: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = text.get(at) {
         at += 1;
@@ -119,11 +120,21 @@ impl StringSpan {
 }
 
 /// Finds the end of the string whose opening quote is at `at`. Escapes are stepped over, and judged by [`unescape`].
+#[inline(always)]
 pub(crate) fn skip_string(text: &[u8], at: usize) -> Result<StringSpan> {
     if text.get(at) != Some(&b'"') {
         return Err(JsonError::Broken);
     }
-    let (mut span, closed) = blocks::find_end(text, at + 1);
+    let start = at + 1;
+    match blocks::near_end(text, start) {
+        Some(end) => Ok(StringSpan { start, end, escaped: false }),
+        None => skip_long_string(text, start),
+    }
+}
+
+#[inline(never)]
+fn skip_long_string(text: &[u8], start: usize) -> Result<StringSpan> {
+    let (mut span, closed) = blocks::find_end(text, start);
     if closed {
         return Ok(span);
     }
@@ -167,6 +178,7 @@ impl<'t> Members<'t> {
     }
 
     /// The next member, or `None` behind the last.
+    #[inline]
     pub(crate) fn next_member(&mut self) -> Result<Option<Member>> {
         let mut at = skip_space(self.text, self.at);
         match (self.text.get(at), self.first) {

@@ -8,6 +8,7 @@ use serde_json::{Number, Value};
 
 use super::{Known, Place};
 use crate::exchange::{Headers, Text};
+use crate::json::near_end;
 use crate::record::Part;
 
 /// Longest run of digits that is exact as a double, whatever the digits.
@@ -15,22 +16,44 @@ const EXACT_DIGITS: usize = 15;
 
 /// Takes a text apart; `None` where it is spelled otherwise.
 pub(super) fn known(part: Part, place: Place, text: &str) -> Option<Known<'_>> {
+    let mut known = Known::default();
+    each_member(text, |key, cursor| take(part, place, key, &mut known, cursor))?;
+    Some(known)
+}
+
+/// A tail's `len` and `crc` alone.
+pub(super) fn claims(part: Part, text: &str) -> Option<(Option<u64>, Option<u32>)> {
+    let (mut len, mut crc, mut us, mut full_len, mut error, mut status) = (None, None, None, None, None, None);
+    each_member(text, |key, cursor| match key {
+        "len" => set(&mut len, cursor.count()?),
+        "crc" => set(&mut crc, cursor.crc()?),
+        "us" => set(&mut us, cursor.count()?),
+        "full_len" => set(&mut full_len, cursor.count()?),
+        "error" => set(&mut error, cursor.string()?),
+        "status" if part == Part::Response => set(&mut status, cursor.status()?),
+        _ => None,
+    })?;
+    Some((len, crc))
+}
+
+/// Shows each key, with the cursor at its value; `None` where the text is spelled otherwise, or `take` says so.
+#[inline]
+fn each_member<'t>(text: &'t str, mut take: impl FnMut(&'t str, &mut Cursor<'t>) -> Option<()>) -> Option<()> {
     if text.bytes().fold(false, |odd, byte| odd | (byte == b'\\') | (byte < b' ')) {
         return None;
     }
     let mut cursor = Cursor { text, at: 0 };
-    let mut known = Known::default();
     cursor.expect(b'{')?;
     if cursor.peek() == Some(b'}') {
-        return (text.len() == 2).then_some(known);
+        return (text.len() == 2).then_some(());
     }
     loop {
         let key = cursor.string()?;
         cursor.expect(b':')?;
-        take(part, place, key, &mut known, &mut cursor)?;
+        take(key, &mut cursor)?;
         match cursor.next()? {
             b',' => (),
-            b'}' if cursor.at == text.len() => return Some(known),
+            b'}' if cursor.at == text.len() => return Some(()),
             _ => return None,
         }
     }
@@ -94,10 +117,14 @@ impl<'t> Cursor<'t> {
 
     fn string(&mut self) -> Option<&'t str> {
         self.expect(b'"')?;
-        let rest = &self.text[self.at..];
-        let end = memchr(b'"', rest.as_bytes())?;
-        self.at += end + 1;
-        Some(&rest[..end])
+        let bytes = self.text.as_bytes();
+        let end = match near_end(bytes, self.at) {
+            Some(end) => end,
+            None => self.at + memchr(b'"', &bytes[self.at..])?,
+        };
+        let string = &self.text[self.at..end];
+        self.at = end + 1;
+        Some(string)
     }
 
     fn text(&mut self) -> Option<Text<'t>> {
@@ -230,8 +257,12 @@ mod tests {
             let end = ["}", "", "}}", "} "].get(end).unwrap_or(&"}");
             let text = format!("{{{}{end}", members.join(&format!(",{space}")));
             for (part, place) in [(Part::Request, Place::Head), (Part::Request, Place::Tail), (Part::Response, Place::Head), (Part::Response, Place::Tail)] {
+                let any = sort_out_any(part, place, &text);
+                if let (Place::Tail, Some(claims)) = (place, claims(part, &text)) {
+                    prop_assert_eq!(Some(claims), any.as_ref().map(|any| (any.known.len, any.known.crc)));
+                }
                 if let Some(known) = known(part, place, &text) {
-                    prop_assert_eq!(Some(SortedOut { known, ..SortedOut::default() }), sort_out_any(part, place, &text));
+                    prop_assert_eq!(Some(SortedOut { known, ..SortedOut::default() }), any);
                 }
             }
         }

@@ -1,18 +1,20 @@
 //! Strings read 64 bytes at a time: where quotes and backslashes stand as bits of a word, so that the walk goes from bit to bit and never
 //! waits for the byte before. The steps are simdjson's (Langdale and Lemire, 2019).
 
-use wide::u8x64;
+use wide::{u8x16, u8x64};
 
 use super::{JsonError, Result, StringSpan, unescape_unicode};
 
 /// Bytes looked at in one step.
 const BLOCK: usize = 64;
-/// Bytes copied in one step: a run between two escapes is mostly shorter.
-const COPY: usize = 16;
-/// What must lie behind a block's start for it to be read whole: copies run past its end, and an escape may end behind it.
-const SPAN: usize = BLOCK + COPY;
+/// Bytes copied in one step: a run between two escapes is nearly always shorter.
+const COPY: usize = 32;
+/// Bytes within reach of a step. A copy may begin at any of twice a block's places (so that a mask shows the compiler that it stays inside), and
+/// runs past what it is for.
+const REACH: usize = 2 * BLOCK + COPY;
 
 /// What stands where in a block: bit n for byte n.
+#[derive(Default)]
 struct Marks {
     quotes: u64,
     backslashes: u64,
@@ -30,12 +32,14 @@ fn marks(block: &[u8; BLOCK]) -> Marks {
     }
 }
 
-/// The block at `at`, where enough lies behind it.
-fn block(text: &[u8], at: usize) -> Option<&[u8; BLOCK]> {
-    if text.len() - at < SPAN {
-        return None;
-    }
-    text[at..].first_chunk()
+/// The closing quote of the string whose first byte is at `start`, where it stands among the next 16 bytes and no backslash before it: keys and most
+/// values are short.
+#[inline(always)]
+pub(crate) fn near_end(text: &[u8], start: usize) -> Option<usize> {
+    let bytes = u8x16::from(*text.get(start..)?.first_chunk()?);
+    let hits = (bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'))).to_bitmask();
+    let end = start + hits.trailing_zeros() as usize;
+    (hits != 0 && text[end] == b'"').then_some(end)
 }
 
 /// Finds the end of the string whose first byte is at `start`, as far as whole blocks go: its closing quote, or where to look on byte by byte, which is
@@ -44,7 +48,7 @@ pub(super) fn find_end(text: &[u8], start: usize) -> (StringSpan, bool) {
     let mut span = StringSpan { start, end: start, escaped: false };
     // Whether the next block's first byte is escaped.
     let mut carry = 0;
-    while let Some(block) = block(text, span.end) {
+    while let Some(block) = text[span.end..].first_chunk() {
         let marks = marks(block);
         let escaped = escaped_bytes(marks.backslashes, &mut carry);
         let quotes = marks.quotes & !escaped;
@@ -89,10 +93,10 @@ pub(crate) struct Said {
     pub(crate) odd: bool,
 }
 
-/// What a short escape stands for; 0 where it is none of them.
+/// What a short escape stands for; 0 where it is none that emitters write.
 const SHORT: [u8; 256] = {
     let mut short = [0; 256];
-    let pairs = [(b'"', b'"'), (b'\\', b'\\'), (b'/', b'/'), (b'b', 8), (b'f', 12), (b'n', 10), (b'r', 13), (b't', 9)];
+    let pairs = [(b'"', b'"'), (b'\\', b'\\'), (b'b', 8), (b'f', 12), (b'n', 10), (b'r', 13), (b't', 9)];
     let mut n = 0;
     while n < pairs.len() {
         short[pairs[n].0 as usize] = pairs[n].1;
@@ -106,80 +110,91 @@ const SHORT: [u8; 256] = {
 pub(crate) fn say(text: &[u8], start: usize, out: &mut Vec<u8>) -> Result<Said> {
     let mut said =
         Said { span: StringSpan { start, end: start, escaped: false }, closed: false, canonical: true, odd: false };
-    let from = out.len();
+    let mut to = out.len();
     // What a string says is never longer than its text; copies run past its end.
-    out.resize(from + (text.len() - start) + SPAN, 0);
-    let mut to = from;
+    out.resize(to + (text.len() - start) + REACH, 0);
     let mut at = start;
-    'blocks: while let Some(block) = block(text, at) {
-        let marks = marks(block);
-        said.odd |= marks.odd != 0;
-        let mut hits = marks.quotes | marks.backslashes;
-        let mut copied = 0;
-        while hits != 0 {
-            let hit = hits.trailing_zeros() as usize;
-            copy(&text[at + copied..], &mut out[to..], hit - copied);
-            to += hit - copied;
-            if text[at + hit] == b'"' {
-                at += hit;
-                said.closed = true;
-                break 'blocks;
+    // Whether the next block's first byte is escaped: then it was written with the block before.
+    let mut carry = 0;
+    'blocks: while !said.closed && at < text.len() {
+        let padded;
+        let within: &[u8; REACH] = match text[at..].first_chunk() {
+            Some(within) => within,
+            None => {
+                padded = padded_end(&text[at..]);
+                &padded
             }
-            said.span.escaped = true;
-            match SHORT[usize::from(text[at + hit + 1])] {
-                0 => {
-                    at = say_other(text, at + hit, out, &mut to, &mut said)?;
-                    continue 'blocks;
-                }
-                byte => {
-                    said.canonical &= byte != b'/';
-                    out[to] = byte;
-                    to += 1;
-                    copied = hit + 2;
-                }
-            }
-            if copied >= BLOCK {
-                at += copied;
+        };
+        let mut copied = carry as usize;
+        let left = (text.len() - at).min(BLOCK);
+        let marks = within.first_chunk().map_or(Marks::default(), marks);
+        let escaped = escaped_bytes(marks.backslashes, &mut carry);
+        let quotes = marks.quotes & !escaped;
+        let end = left.min(quotes.trailing_zeros() as usize);
+        let before = if end == BLOCK { u64::MAX } else { (1 << end) - 1 };
+        let mut escapes = marks.backslashes & !escaped & before;
+        said.closed = quotes != 0;
+        said.odd |= marks.odd & before != 0;
+        said.span.escaped |= escapes != 0;
+        let Some(block_out) = out[to..].first_chunk_mut::<REACH>() else { return Err(JsonError::Broken) };
+        let mut written = 0;
+        while escapes != 0 {
+            let escape = escapes.trailing_zeros() as usize;
+            escapes &= escapes - 1;
+            copy(within, copied, block_out, written, escape - copied);
+            written += escape - copied;
+            let byte = SHORT[usize::from(within[escape + 1])];
+            if byte == 0 {
+                to += written;
+                at = say_other(text, at + escape, out, &mut to, &mut said)?;
+                (said.closed, carry) = (false, 0);
                 continue 'blocks;
             }
-            hits &= u64::MAX << copied;
+            block_out[written & (2 * BLOCK - 1)] = byte;
+            written += 1;
+            copied = escape + 2;
         }
-        copy(&text[at + copied..], &mut out[to..], BLOCK - copied);
-        to += BLOCK - copied;
-        at += BLOCK;
-    }
-    // What is left is shorter than a block, or holds the end.
-    while !said.closed && at < text.len() {
-        match text[at] {
-            b'"' => said.closed = true,
-            b'\\' => {
-                said.span.escaped = true;
-                match text.get(at + 1).map_or(0, |escape| SHORT[usize::from(*escape)]) {
-                    0 => at = say_other(text, at, out, &mut to, &mut said)?,
-                    byte => {
-                        said.canonical &= byte != b'/';
-                        out[to] = byte;
-                        to += 1;
-                        at += 2;
-                    }
-                }
-            }
-            byte => {
-                said.odd |= !(b' '..0x80).contains(&byte);
-                out[to] = byte;
-                to += 1;
-                at += 1;
-            }
-        }
+        // An escape may end behind the block.
+        let rest = end.saturating_sub(copied);
+        copy(within, end - rest, block_out, written, rest);
+        to += written + rest;
+        at += end;
     }
     out.truncate(to);
     said.span.end = at;
     Ok(said)
 }
 
+/// The last bytes of a text, and zeros.
+#[inline(never)]
+fn padded_end(end: &[u8]) -> [u8; REACH] {
+    let mut padded = [0; REACH];
+    padded[..end.len()].copy_from_slice(end);
+    padded
+}
+
+/// Copies `bytes` bytes, at most a block, and up to [`COPY`] more, which the next step overwrites.
+#[inline(always)]
+fn copy(from: &[u8; REACH], at: usize, to: &mut [u8; REACH], to_at: usize, bytes: usize) {
+    let mut step = |done: usize| {
+        let (at, to_at) = ((at + done) & (2 * BLOCK - 1), (to_at + done) & (2 * BLOCK - 1));
+        to[to_at..to_at + COPY].copy_from_slice(&from[at..at + COPY]);
+    };
+    step(0);
+    if bytes > COPY {
+        step(COPY);
+    }
+}
+
 /// Undoes the escape at `at` that is no short one; gives the offset behind it.
 #[cold]
 fn say_other(text: &[u8], at: usize, out: &mut [u8], to: &mut usize, said: &mut Said) -> Result<usize> {
+    if text[at..].starts_with(b"\\/") {
+        said.canonical = false;
+        out[*to] = b'/';
+        *to += 1;
+        return Ok(at + 2);
+    }
     let digits = text[at..].strip_prefix(b"\\u").ok_or(JsonError::Broken)?;
     let mut char = Vec::with_capacity(4);
     let rest = unescape_unicode(digits, &mut char)?;
@@ -193,16 +208,6 @@ fn say_other(text: &[u8], at: usize, out: &mut [u8], to: &mut usize, said: &mut 
 fn is_canonical_control(digits: &[u8], char: &[u8]) -> bool {
     matches!(char, [byte] if *byte < b' ' && !matches!(byte, 8 | 9 | 10 | 12 | 13))
         && !digits.iter().any(u8::is_ascii_uppercase)
-}
-
-/// Copies `bytes` bytes, and up to [`COPY`] more, which the next step overwrites.
-#[inline]
-fn copy(from: &[u8], to: &mut [u8], bytes: usize) {
-    let mut at = 0;
-    while at < bytes {
-        to[at..at + COPY].copy_from_slice(&from[at..at + COPY]);
-        at += COPY;
-    }
 }
 
 #[cfg(test)]

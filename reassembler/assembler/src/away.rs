@@ -136,7 +136,7 @@ impl Assembler {
             return false;
         };
         capture.touched = self.away.remove(number);
-        self.insert(number, capture);
+        self.insert(number, Box::new(capture));
         true
     }
 

@@ -56,7 +56,7 @@ pub(crate) enum Rest {
 }
 
 /// Takes a capture that is closed apart; `number` is the capture's.
-pub(crate) fn assemble(mut capture: Capture, number: u64, why: Close, kept: &impl Kept) -> (Assembled, Rest) {
+pub(crate) fn assemble(mut capture: Box<Capture>, number: u64, why: Close, kept: &impl Kept) -> (Assembled, Rest) {
     let disk = |part| OnDisk { capture: number, part, kept };
     let complete = why == Close::Complete;
     let mut fragments = Fragments::default();
@@ -89,7 +89,7 @@ pub(crate) fn assemble(mut capture: Capture, number: u64, why: Close, kept: &imp
 
 impl Capture {
     /// What is left once an exchange was made of the chunks that are not in `parts`.
-    fn rest(mut self, parts: [PartChunks; 2], closed: &Closed) -> Rest {
+    fn rest(mut self: Box<Self>, parts: [PartChunks; 2], closed: &Closed) -> Rest {
         if parts.iter().all(PartChunks::is_empty) {
             return Rest::Gone { id: self.id, has_rows: self.has_rows, disk_bytes: self.disk_bytes };
         }
@@ -101,7 +101,7 @@ impl Capture {
             Part::Response => self.response.chunks.contains_key(seq),
         });
         self.count_memory();
-        Rest::Open(Box::new(self))
+        Rest::Open(self)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reassemble_formats::head::Place;
 use reassemble_formats::{CaptureId, Chunk, Part};
 
 use crate::Arrival;
@@ -117,11 +116,7 @@ impl Capture {
         self.continues.is_none()
             && self.request.is_whole(&disk(Part::Request))
             && (self.response.is_whole(&disk(Part::Response))
-                || (self.response.is_empty() && self.is_oneway(&disk(Part::Request))))
-    }
-
-    pub(crate) fn is_oneway(&self, disk: &OnDisk<'_, impl Kept>) -> bool {
-        self.request.with_section(Place::Head, disk, |head| head.is_some_and(|head| head.known.oneway == Some(true)))
+                || (self.response.is_empty() && self.request.is_oneway(&disk(Part::Request))))
     }
 
     /// Counts anew what it takes in memory.

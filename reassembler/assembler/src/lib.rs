@@ -97,7 +97,7 @@ pub struct Assembler {
     next_number: u64,
     numbers: HashMap<CaptureId, u64>,
     /// Those in memory.
-    open: HashMap<u64, Capture>,
+    open: HashMap<u64, Box<Capture>>,
     /// (deadline at the latest known, capture): at least one entry for each open capture in memory, some for others.
     deadlines: BinaryHeap<Reverse<(Duration, u64)>>,
     /// Those that were put away.
@@ -260,11 +260,11 @@ impl Assembler {
     fn open(&mut self, capture: Capture) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        self.insert(number, capture);
+        self.insert(number, Box::new(capture));
         number
     }
 
-    fn insert(&mut self, number: u64, capture: Capture) {
+    fn insert(&mut self, number: u64, capture: Box<Capture>) {
         self.deadlines.push(Reverse((capture.deadline, number)));
         self.numbers.insert(capture.id.clone(), number);
         self.memory_bytes += capture.memory_bytes;
@@ -277,7 +277,7 @@ impl Assembler {
     }
 
     /// Takes a capture out of memory; its rows stay.
-    fn remove(&mut self, number: u64) -> Option<Capture> {
+    fn remove(&mut self, number: u64) -> Option<Box<Capture>> {
         let capture = self.open.remove(&number)?;
         self.numbers.remove(&capture.id);
         self.memory_bytes -= capture.memory_bytes;
@@ -291,7 +291,7 @@ impl Assembler {
         match rest {
             // What did not fit one exchange is a supplement, and closes at the next look.
             build::Rest::Open(rest) => {
-                self.insert(number, *rest);
+                self.insert(number, rest);
                 self.dirty.insert(number);
             }
             build::Rest::Gone { id, has_rows, disk_bytes } => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reassemble_formats::head::{Place, SortedOut, sort_out};
+use reassemble_formats::head::{Place, claims, sort_out};
 use reassemble_formats::{Chunk, Part, Piece, Section, Sum};
 
 use crate::kept::Kept;
@@ -264,7 +264,7 @@ impl PartChunks {
 
     /// Whether the tail's `len` and `crc`, if any, contradict the body.
     fn misfit(&self, disk: &OnDisk<'_, impl Kept>) -> Misfit {
-        let claims = self.with_section(Place::Tail, disk, |tail| tail.map(|tail| (tail.known.len, tail.known.crc)));
+        let claims = self.with_section(Place::Tail, disk, |text| claims(disk.part, text?));
         let Some((len, crc)) = claims.filter(|claims| *claims != (None, None)) else { return Misfit::default() };
         let mut body = self.prefix;
         self.each(body.next..self.run(), disk, |chunk| {
@@ -277,13 +277,16 @@ impl PartChunks {
         }
     }
 
-    /// Shows the head or the tail taken apart; nothing where it is not whole.
-    pub(crate) fn with_section<T>(
-        &self,
-        place: Place,
-        disk: &OnDisk<'_, impl Kept>,
-        see: impl FnOnce(Option<SortedOut<'_>>) -> T,
-    ) -> T {
+    /// Whether the head says that no response will come.
+    pub(crate) fn is_oneway(&self, disk: &OnDisk<'_, impl Kept>) -> bool {
+        self.with_section(Place::Head, disk, |text| {
+            text.and_then(|text| sort_out(disk.part, Place::Head, text)).and_then(|head| head.known.oneway)
+                == Some(true)
+        })
+    }
+
+    /// Shows the text of the head or the tail.
+    fn with_section<T>(&self, place: Place, disk: &OnDisk<'_, impl Kept>, see: impl FnOnce(Option<&str>) -> T) -> T {
         // Nearly always there is one, whole, in memory: of that no copy is made.
         let mut seqs = self.chunks.iter().filter(|(_, chunk)| place.of(chunk).is_some());
         if self.sections_on_disk.is_empty()
@@ -292,10 +295,9 @@ impl PartChunks {
             && let Some(Section::Whole(text)) = place.of(chunk)
             && *seq < self.run()
         {
-            return see(sort_out(disk.part, place, text));
+            return see(Some(text));
         }
-        let text = self.section_text(place, disk);
-        see(text.as_deref().and_then(|text| sort_out(disk.part, place, text)))
+        see(self.section_text(place, disk).as_deref())
     }
 
     /// The numbers below `run` of the chunks that bring something of a head or tail.

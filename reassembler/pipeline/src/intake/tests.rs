@@ -18,7 +18,7 @@ struct Rig {
     /// Exchanges that came as lines.
     stored: Vec<serde_json::Value>,
     /// Those with a body that is too long for that.
-    long: Vec<Box<Assembled>>,
+    long: Vec<Assembled>,
     most_bytes: usize,
     commits: u32,
 }
@@ -49,7 +49,7 @@ impl Rig {
                 StoreMessage::Lines(lines) => {
                     self.stored.extend(lines.iter().map(|(line, ..)| serde_json::from_slice(line).unwrap()));
                 }
-                StoreMessage::Exchange(assembled) => self.long.push(assembled),
+                StoreMessage::Exchange(assembled) => self.long.push(*assembled),
                 _ => panic!("the intake sends nothing else"),
             }
         }
