@@ -10,7 +10,7 @@
 //! Invariants:
 //! - A partition's text holds only `A-Z a-z 0-9 _ - % = /`, whatever a log claims: no dot, so no `..`, and no empty segment. A
 //!   destination may use it as a path without a further look.
-//! - Names come from content: the hash is that of the stored bytes, so storing the same bytes again writes the same key.
+//! - Names come from content: the hash is that of the stored bytes (a batch's BLAKE3, a body's SHA-256), so storing the same bytes again writes the same key.
 //! - Times are microseconds since the Unix epoch, UTC; what lies before 1970 counts as 1970, what lies past 9999 as its end.
 
 use std::fmt;
@@ -184,8 +184,8 @@ impl BatchEncoding {
     }
 }
 
-/// The name of a batch: its first exchange's time and the first half of the SHA-256 of its stored bytes.
-pub fn batch_name(first_ts_us: i64, sha256: &[u8; 32], encoding: BatchEncoding) -> String {
+/// The name of a batch: its first exchange's time and the first half of the BLAKE3 of its stored bytes.
+pub fn batch_name(first_ts_us: i64, blake3: &[u8; 32], encoding: BatchEncoding) -> String {
     let us = clamp_us(first_ts_us);
     let at = utc(us);
     format!(
@@ -197,7 +197,7 @@ pub fn batch_name(first_ts_us: i64, sha256: &[u8; 32], encoding: BatchEncoding) 
         at.minute(),
         at.second(),
         us % 1_000_000,
-        hex(&sha256[..16]),
+        hex(&blake3[..16]),
         encoding.extension()
     )
 }

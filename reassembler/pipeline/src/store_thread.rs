@@ -87,7 +87,6 @@ pub(crate) struct StoreThread {
     pub(crate) appended: bool,
     /// When there first was something to commit on this thread's own account.
     pub(crate) own_since: Option<Instant>,
-    pub(crate) line: Vec<u8>,
 }
 
 impl StoreThread {
@@ -165,12 +164,8 @@ impl StoreThread {
                 response.body_enc = None;
             }
         }
-        self.line.clear();
-        exchange.write_line(&mut self.line);
-        let line = &self.line;
-        let appended = self.spool.patiently(|spool| spool.append(&partition, line, ts_us));
-        // One large exchange must not hold its memory for good.
-        self.line.shrink_to(1 << 20);
+        let appended =
+            self.spool.patiently(|spool| spool.append_with(&partition, ts_us, &mut |out| exchange.write_line(out)));
         self.gauges.spool_bytes.store(self.spool.spool.spool_bytes(), Ordering::Relaxed);
         appended
     }

@@ -22,6 +22,7 @@ mod object;
 mod spool;
 mod upload;
 
+pub use checksum::ContentHash;
 pub use destination::{
     CheckReport, Destination, DirConfig, DirStore, KmsKey, ListedObject, Listing, ObjectBody, PutOutcome, S3Config,
     S3Store,

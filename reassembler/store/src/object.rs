@@ -26,10 +26,13 @@ pub struct SealedObject {
     pub bytes: u64,
     /// Exchanges in it; none in a body.
     pub lines: u64,
-    /// SHA-256 of its bytes.
-    pub sha256: [u8; 32],
+    /// Hash of its bytes, which its key holds too: of a batch BLAKE3, of a body SHA-256.
+    pub hash: [u8; 32],
     /// CRC-32 of its bytes: the cheap look that tells a damaged spool file before it is uploaded.
     pub crc32: u32,
+    /// When the file was written last (seconds and nanoseconds of its time of modification), where this process has written it: while that
+    /// stays it need not be read again before it is uploaded.
+    pub written: Option<(i64, i64)>,
 }
 
 /// Where a large body will be found.

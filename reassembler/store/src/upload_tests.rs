@@ -102,8 +102,9 @@ impl Queue {
                 path: "/nowhere".into(),
                 bytes: 10,
                 lines: 1,
-                sha256: [0; 32],
+                hash: [0; 32],
                 crc32: 0,
+                written: None,
             });
         }
     }

@@ -160,7 +160,7 @@ pub(crate) struct StorageArgs {
     #[arg(long, value_name = "KIND", default_value = "gzip")]
     pub(crate) compression: CompressionName,
 
-    /// Level of compression: 1 to 9 for gzip, 1 to 22 for zstd; unless set, the fast one
+    /// Level of compression: 1 to 9 for gzip (1 unless set), 1 to 22 for zstd (2 unless set)
     #[arg(long, value_name = "LEVEL", hide_short_help = true)]
     pub(crate) compression_level: Option<u32>,
 

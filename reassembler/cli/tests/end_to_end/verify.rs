@@ -7,7 +7,6 @@ use std::process::{Command, Output};
 
 use base64::Engine as _;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use tempfile::{TempDir, tempdir};
 
 use crate::programs::{reassemble, run};
@@ -196,7 +195,8 @@ fn harm(folder: &Path, mut check: impl FnMut(&str, &[&str])) {
     // Someone who knows how names are made.
     let rename = |text: &str| {
         fs::remove_file(&victim).unwrap();
-        let hash: String = Sha256::digest(text)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash: String =
+            blake3::hash(text.as_bytes()).as_bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
         let name = victim.file_name().unwrap().to_string_lossy().into_owned();
         let (time, _) = name.split_once('-').unwrap();
         let renamed = victim.with_file_name(format!("{time}-{hash}.ndjson"));

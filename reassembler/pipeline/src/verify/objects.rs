@@ -6,9 +6,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use reassemble_formats::layout::{BatchEncoding, Partition, hex};
-use reassemble_store::{Destination, ObjectBody, StoreError};
+use reassemble_store::{ContentHash, Destination, ObjectBody, ObjectKind, StoreError};
 use serde_json::error::Category;
-use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
 use super::finding::{Finding, Verdict};
@@ -99,7 +98,7 @@ impl Batch<'_, '_> {
             self.damaged("object", "it was listed, and is gone");
             return Ok(());
         };
-        let mut raw = Raw::new(self.runtime, body);
+        let mut raw = Raw::new(self.runtime, body, ObjectKind::Batch);
         let read = {
             let decoded: Box<dyn Read + '_> = match encoding {
                 BatchEncoding::Gzip => Box::new(MultiGzDecoder::new(&mut raw)),
@@ -124,8 +123,8 @@ impl Batch<'_, '_> {
         drained.map_err(VerifyError::Runtime)?;
         self.judge.counts.objects += 1;
         self.judge.counts.object_bytes += raw.bytes;
-        let sha256 = raw.sha256.finalize();
-        if hash.is_some_and(|hash| hash != hex(&sha256[..16])) {
+        let found = raw.hash.finish();
+        if hash.is_some_and(|hash| hash != hex(&found[..16])) {
             self.damaged("hash", "its bytes have not the hash that its name tells");
         }
         Ok(())
@@ -204,14 +203,14 @@ impl Batch<'_, '_> {
                 None
             }
             Some(body) => {
-                let mut raw = Raw::new(self.runtime, body);
+                let mut raw = Raw::new(self.runtime, body, ObjectKind::Body);
                 let mut run = Run::default();
                 while let Some(piece) = raw.next_piece()? {
                     run.push(&piece);
                 }
                 self.judge.counts.bodies += 1;
                 self.judge.counts.object_bytes += raw.bytes;
-                if hex(&raw.sha256.finalize()) != sha256 {
+                if hex(&raw.hash.finish()) != sha256 {
                     damaged(self.judge, "hash", "the bytes of its body have not the hash that its name tells");
                     None
                 } else if run.len != len {
@@ -294,21 +293,21 @@ struct Raw<'r> {
     runtime: &'r Runtime,
     body: ObjectBody,
     piece: Bytes,
-    sha256: Sha256,
+    hash: ContentHash,
     bytes: u64,
     /// Why the store did not give the rest.
     failed: Option<StoreError>,
 }
 
 impl<'r> Raw<'r> {
-    fn new(runtime: &'r Runtime, body: ObjectBody) -> Self {
-        Raw { runtime, body, piece: Bytes::new(), sha256: Sha256::new(), bytes: 0, failed: None }
+    fn new(runtime: &'r Runtime, body: ObjectBody, kind: ObjectKind) -> Self {
+        Raw { runtime, body, piece: Bytes::new(), hash: ContentHash::of(kind), bytes: 0, failed: None }
     }
 
     fn next_piece(&mut self) -> Result<Option<Bytes>, StoreError> {
         let piece = self.runtime.block_on(self.body.chunk())?;
         if let Some(piece) = &piece {
-            self.sha256.update(piece);
+            self.hash.update(piece);
             self.bytes += piece.len() as u64;
         }
         Ok(piece)

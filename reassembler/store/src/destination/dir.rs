@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use reassemble_formats::layout::hex;
 
 use super::{CheckReport, PutOutcome, blocking, verify};
-use crate::checksum::checksum;
+use crate::checksum::{ContentHash, checksum};
 use crate::error::StoreError;
 use crate::object::SealedObject;
 use crate::spool::sync_dir;
@@ -152,11 +152,11 @@ fn compare(object: &SealedObject, path: &Path) -> Result<PutOutcome, StoreError>
     if !path.is_file() {
         return Err(StoreError::Conflict { target: path.display().to_string(), detail: "it is no file".into() });
     }
-    let sum = checksum(path).map_err(StoreError::file("read", path))?;
-    if sum.sha256 == object.sha256 {
+    let sum = checksum(path, ContentHash::of(object.kind)).map_err(StoreError::file("read", path))?;
+    if sum.hash == object.hash {
         return Ok(PutOutcome::AlreadyStored);
     }
-    let detail = format!("{} bytes with SHA-256 {}, not {}", sum.bytes, hex(&sum.sha256), hex(&object.sha256));
+    let detail = format!("{} bytes with hash {}, not {}", sum.bytes, hex(&sum.hash), hex(&object.hash));
     Err(StoreError::Conflict { target: path.display().to_string(), detail })
 }
 
@@ -269,17 +269,18 @@ mod tests {
     pub(crate) fn object(dir: &Path, content: &[u8]) -> SealedObject {
         let path = dir.join("7.part");
         fs::write(&path, content).unwrap();
-        let sum = checksum(&path).unwrap();
+        let sum = checksum(&path, ContentHash::of(ObjectKind::Batch)).unwrap();
         let partition = Partition::new(RetentionClass::from_days(30).unwrap(), Some("../shop"), 0);
         SealedObject {
             object_no: 1,
             kind: ObjectKind::Batch,
-            key: format!("{partition}{}", batch_name(0, &sum.sha256, BatchEncoding::Plain)),
+            key: format!("{partition}{}", batch_name(0, &sum.hash, BatchEncoding::Plain)),
             path,
             bytes: sum.bytes,
             lines: 3,
-            sha256: sum.sha256,
+            hash: sum.hash,
             crc32: sum.crc32,
+            written: None,
         }
     }
 

@@ -23,10 +23,15 @@ use super::s3_faults::{Asked, answer, fault};
 use super::s3_send::Refusal;
 use super::{CheckReport, PutOutcome, blocking, verify};
 use crate::error::{FaultKind, StoreError};
-use crate::object::SealedObject;
+use crate::object::{ObjectKind, SealedObject};
 
-/// The user metadata that holds an object's SHA-256 in hex.
-pub(super) const SHA256_METADATA: &str = "sha256";
+/// The user metadata that holds an object's hash in hex.
+pub(super) fn hash_metadata(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Batch => "blake3",
+        ObjectKind::Body => "sha256",
+    }
+}
 
 /// A bucket, or a prefix in one, as destination. Cheap to clone.
 #[derive(Debug, Clone)]

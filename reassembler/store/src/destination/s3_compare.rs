@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 
 use aws_sdk_s3::Client;
 use reassemble_formats::layout::hex;
-use sha2::{Digest, Sha256};
 
-use super::s3::{S3Store, SHA256_METADATA};
+use super::s3::{S3Store, hash_metadata};
 use super::s3_config::overridden;
 use super::s3_faults::answer;
+use crate::checksum::ContentHash;
 use crate::error::StoreError;
 use crate::object::SealedObject;
 
@@ -25,7 +25,7 @@ pub(super) enum Found {
 }
 
 impl S3Store {
-    /// Compares length and SHA-256 as the object's metadata has it; where it has none, the bytes.
+    /// Compares length and hash as the object's metadata has it; where it has none, the bytes.
     pub(super) async fn compare(&self, client: &Client, object: &SealedObject, key: &str) -> Result<Found, StoreError> {
         let head = match client.head_object().bucket(self.bucket()).key(key).send().await {
             Ok(head) => head,
@@ -42,9 +42,9 @@ impl S3Store {
         {
             return Err(self.conflict(key, format!("{length} bytes, not {}", object.bytes)));
         }
-        match head.metadata().and_then(|metadata| metadata.get(SHA256_METADATA)) {
-            Some(sha256) if *sha256 == hex(&object.sha256) => Ok(Found::Same),
-            Some(_) => Err(self.conflict(key, "another SHA-256 in its metadata".into())),
+        match head.metadata().and_then(|metadata| metadata.get(hash_metadata(object.kind))) {
+            Some(hash) if *hash == hex(&object.hash) => Ok(Found::Same),
+            Some(_) => Err(self.conflict(key, "another hash in its metadata".into())),
             None => self.compare_bytes(client, object, key).await,
         }
     }
@@ -84,7 +84,7 @@ impl S3Store {
                 };
             }
         };
-        let (mut sum, mut length) = (Sha256::new(), 0u64);
+        let (mut sum, mut length) = (ContentHash::of(object.kind), 0u64);
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|error| StoreError::Unreachable {
                 place: self.shared.place.clone(),
@@ -96,7 +96,7 @@ impl S3Store {
             }
             sum.update(&piece);
         }
-        if length == object.bytes && sum.finalize().as_slice() == object.sha256 {
+        if length == object.bytes && sum.finish() == object.hash {
             return Ok(Found::Same);
         }
         Err(self.conflict(key, "other bytes".into()))

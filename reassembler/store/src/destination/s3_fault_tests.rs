@@ -110,9 +110,9 @@ async fn a_completion_that_answers_200_with_an_error_is_no_success() {
 #[tokio::test]
 async fn a_completion_whose_reply_was_lost_is_found_without_sending_the_parts_again() {
     let dir = tempfile::tempdir().unwrap();
-    let sum = hex(&object(dir.path().join("a"), &large()).sha256);
+    let sum = hex(&object(dir.path().join("a"), &large()).hash);
     let length = large().len();
-    let there = Box::leak(format!("x-amz-meta-sha256: {sum}\r\nx-pad: {}\r\n", length).into_boxed_str());
+    let there = Box::leak(format!("x-amz-meta-blake3: {sum}\r\nx-pad: {}\r\n", length).into_boxed_str());
     // A HEAD's length is that of the body it does not send.
     let body = Box::leak(" ".repeat(length).into_boxed_str());
     let (outcome, requests) = put_large(vec![Reply::Answer(200, there, body)]).await;

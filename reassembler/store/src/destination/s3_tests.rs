@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::checksum::checksum;
+use crate::checksum::{ContentHash, checksum};
 use crate::error::FaultKind;
 use crate::object::ObjectKind;
 
@@ -77,7 +77,7 @@ pub(super) fn store(config: S3Config, secret: &str) -> S3Store {
 
 pub(super) fn object(path: PathBuf, content: &[u8]) -> SealedObject {
     fs::write(&path, content).unwrap();
-    let sum = checksum(&path).unwrap();
+    let sum = checksum(&path, ContentHash::of(ObjectKind::Batch)).unwrap();
     SealedObject {
         object_no: 1,
         kind: ObjectKind::Batch,
@@ -85,8 +85,9 @@ pub(super) fn object(path: PathBuf, content: &[u8]) -> SealedObject {
         path,
         bytes: sum.bytes,
         lines: 3,
-        sha256: sum.sha256,
+        hash: sum.hash,
         crc32: sum.crc32,
+        written: None,
     }
 }
 
@@ -293,8 +294,8 @@ async fn hangs_and_closed_connections_end_and_are_transient() {
 #[tokio::test]
 async fn a_put_whose_reply_was_lost_is_known_by_its_hash() {
     let dir = tempfile::tempdir().unwrap();
-    let sum = reassemble_formats::layout::hex(&object(dir.path().join("a"), b"content").sha256);
-    let same = Box::leak(format!("x-amz-meta-sha256: {sum}\r\n").into_boxed_str());
+    let sum = reassemble_formats::layout::hex(&object(dir.path().join("a"), b"content").hash);
+    let same = Box::leak(format!("x-amz-meta-blake3: {sum}\r\n").into_boxed_str());
     let exists = Reply::Answer(412, "", coded("PreconditionFailed"));
     let (outcome, _) = put_scripted(vec![Reply::Close, exists.clone(), Reply::Answer(200, same, "content")]).await;
     assert_eq!(outcome.unwrap(), PutOutcome::AlreadyStored);

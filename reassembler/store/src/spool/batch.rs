@@ -1,4 +1,5 @@
-//! One open batch: its finished blocks lie in its spool file, its unfinished block in memory and in the database.
+//! One open batch: its finished blocks lie in its spool file (or are on their way there), its unfinished block in memory and in the
+//! database.
 //!
 //! The unfinished block is `rows of the database ++ memory`, overlapping:
 //!
@@ -29,6 +30,10 @@ pub(crate) struct OpenBatch {
     pub(crate) touch: u64,
     /// Differs from its committed row.
     pub(crate) changed: bool,
+    /// Among those that are asked first for their memory.
+    pub(crate) resident: bool,
+    /// Of all that is in the spool file; nothing where this process has not written all of it.
+    pub(crate) hash: Option<Box<blake3::Hasher>>,
     parked: usize,
     tail: Vec<u8>,
     saved: usize,
@@ -49,6 +54,8 @@ impl OpenBatch {
             opened_us: None,
             touch: 0,
             changed: true,
+            resident: false,
+            hash: None,
             parked: 0,
             tail: Vec::new(),
             saved: 0,
@@ -93,15 +100,21 @@ impl OpenBatch {
         self.parked + self.tail.len()
     }
 
-    /// Takes a line, and gives it a newline where it has none; a batch without a buffer takes the spare one. Returns the bytes that
-    /// it took.
-    pub(crate) fn push(&mut self, line: &[u8], spare: &mut Vec<u8>) -> usize {
+    /// Bytes of it that memory holds.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.tail.len()
+    }
+
+    /// Lets a line be written behind the others, and gives it a newline where it has none; a batch without a buffer takes a spare one.
+    /// Returns the bytes that it took.
+    pub(crate) fn push(&mut self, write: &mut dyn FnMut(&mut Vec<u8>), spares: &mut Vec<Vec<u8>>) -> usize {
         if self.tail.capacity() == 0 {
-            self.tail = std::mem::take(spare);
+            self.tail = spares.pop().unwrap_or_default();
         }
         let before = self.tail.len();
-        self.tail.extend_from_slice(line);
-        if line.last() != Some(&b'\n') {
+        write(&mut self.tail);
+        debug_assert!(self.tail.len() >= before, "a line took lines before it away");
+        if self.tail.len() <= before || self.tail.last() != Some(&b'\n') {
             self.tail.push(b'\n');
         }
         let taken = self.tail.len() - before;
@@ -132,44 +145,52 @@ impl OpenBatch {
         Ok(freed)
     }
 
-    /// Shows the whole unfinished block.
-    pub(crate) fn with_block<T>(
-        &mut self,
-        state: &mut State,
-        work: impl FnOnce(&[u8]) -> Result<T, StateError>,
-    ) -> Result<T, StateError> {
-        if self.parked == 0 {
-            return work(&self.tail);
-        }
-        let mut block = state.read_tail(self.file_no)?;
-        if block.len() != self.parked + self.saved {
-            let detail =
-                format!("batch {} has {} bytes of lines, not {}", self.file_no, block.len(), self.parked + self.saved);
-            return Err(StateError::Torn { path: state.path().to_owned(), detail });
-        }
-        block.extend_from_slice(&self.tail[self.saved..]);
-        work(&block)
-    }
-
-    /// The block is in the spool file now, as `stored` bytes more. Returns the bytes of memory that this frees.
-    pub(crate) fn finish_block(&mut self, state: &mut State, stored: &[u8]) -> Result<usize, StateError> {
+    /// Takes the unfinished block out: all of it, or where more than a block of `block_bytes` has gathered, its first block, which ends
+    /// after the line that reaches that. The database forgets it with the next commit.
+    pub(crate) fn take_block(&mut self, state: &mut State, block_bytes: usize) -> Result<Vec<u8>, StateError> {
+        let mut block = if self.parked == 0 {
+            std::mem::take(&mut self.tail)
+        } else {
+            let mut block = state.read_tail(self.file_no)?;
+            if block.len() != self.parked + self.saved {
+                let (have, want) = (block.len(), self.parked + self.saved);
+                let detail = format!("batch {} has {have} bytes of lines, not {want}", self.file_no);
+                return Err(StateError::Torn { path: state.path().to_owned(), detail });
+            }
+            block.extend_from_slice(&std::mem::take(&mut self.tail)[self.saved..]);
+            block
+        };
         if self.rows > 0 {
             state.clear_tail(self.file_no)?;
         }
+        (self.parked, self.saved, self.rows) = (0, 0, 0);
+        self.changed = true;
+        let reaches = block_bytes.max(1) - 1;
+        if let Some(end) = block.get(reaches..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+            let end = reaches + end + 1;
+            if end < block.len() {
+                self.tail = block.split_off(end);
+            }
+        }
+        Ok(block)
+    }
+
+    /// Puts blocks back that were taken out and could not be written.
+    pub(crate) fn put_back(&mut self, state: &mut State, mut blocks: Vec<u8>) -> Result<(), StateError> {
+        blocks.extend_from_slice(&self.take_block(state, usize::MAX)?);
+        self.tail = blocks;
+        Ok(())
+    }
+
+    /// So much more is in the spool file now.
+    pub(crate) fn wrote(&mut self, stored: &[u8]) {
         let mut crc = crc32fast::Hasher::new_with_initial_len(self.crc32, self.stored_bytes);
         crc.update(stored);
         self.crc32 = crc.finalize();
+        if let Some(hash) = &mut self.hash {
+            hash.update(stored);
+        }
         self.stored_bytes += stored.len() as u64;
-        let freed = self.tail.len();
-        self.tail.clear();
-        (self.parked, self.saved, self.rows) = (0, 0, 0);
         self.changed = true;
-        Ok(freed)
-    }
-
-    /// Takes the buffer of a block that is finished, for another batch: else each batch would keep one for ever.
-    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
-        debug_assert!(self.tail.is_empty(), "a buffer with lines in it was taken");
-        std::mem::take(&mut self.tail)
     }
 }

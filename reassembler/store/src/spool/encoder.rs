@@ -1,21 +1,26 @@
 //! Compression of blocks: one block is one gzip member or one zstd frame, so a batch is the blocks one after another.
 //!
-//! The output depends on the block, the encoding and the level alone (no time, no name), so that replayed appends give equal bytes.
+//! The output depends on the block, the encoding and the level alone (no time, no name), so that replayed appends give equal bytes,
+//! whichever thread compresses.
 
-use flate2::{Compress, Compression as Level, FlushCompress, Status};
+use std::io;
+
+use libdeflater::{CompressionLvl, Compressor};
 use reassemble_formats::layout::BatchEncoding;
 
 use super::config::Compression;
 
-/// magic, deflate, no flags, no time, no extra flags, unknown system
-const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+/// libdeflate's levels.
+const GZIP_LEVELS: std::ops::RangeInclusive<u32> = 1..=12;
 
 /// The compressors, kept between blocks because making one costs as much as a small block.
 pub(crate) struct Encoder {
     gzip_level: u32,
     zstd_level: i32,
-    deflate: Option<Compress>,
+    gzip: Option<Compressor>,
     zstd: Option<zstd::bulk::Compressor<'static>>,
+    /// Where a block is compressed before its length is known; untouched pages of it take no memory.
+    scratch: Vec<u8>,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -28,48 +33,39 @@ impl Encoder {
     /// An encoder for the configured compression; a batch of another encoding (opened before the configuration changed) gets that
     /// encoding's usual level.
     pub(crate) fn new(compression: Compression) -> Self {
-        let mut encoder = Self { gzip_level: 6, zstd_level: 3, deflate: None, zstd: None };
+        let mut encoder = Self { gzip_level: 1, zstd_level: 2, gzip: None, zstd: None, scratch: Vec::new() };
         match compression {
-            Compression::Gzip { level } => encoder.gzip_level = level.min(9),
+            Compression::Gzip { level } => encoder.gzip_level = level.clamp(*GZIP_LEVELS.start(), *GZIP_LEVELS.end()),
             Compression::Zstd { level } => encoder.zstd_level = level,
             Compression::None => {}
         }
         encoder
     }
 
-    /// Appends the encoded block to `out`.
-    pub(crate) fn encode(&mut self, encoding: BatchEncoding, block: &[u8], out: &mut Vec<u8>) -> std::io::Result<()> {
+    /// The encoded block.
+    pub(crate) fn encode(&mut self, encoding: BatchEncoding, block: &[u8]) -> io::Result<Vec<u8>> {
         match encoding {
-            BatchEncoding::Plain => {
-                out.extend_from_slice(block);
-                Ok(())
-            }
-            BatchEncoding::Gzip => self.gzip(block, out),
-            BatchEncoding::Zstd => self.zstd(block, out),
+            BatchEncoding::Plain => Ok(block.to_vec()),
+            BatchEncoding::Gzip => self.gzip(block),
+            BatchEncoding::Zstd => self.zstd(block),
         }
     }
 
-    fn gzip(&mut self, block: &[u8], out: &mut Vec<u8>) -> std::io::Result<()> {
-        let level = Level::new(self.gzip_level);
-        let deflate = self.deflate.get_or_insert_with(|| Compress::new(level, false));
-        deflate.reset();
-        out.extend_from_slice(&GZIP_HEADER);
-        out.reserve(block.len() / 4 + 64);
-        loop {
-            // A block is far below 4 GiB, so the cast holds on every platform.
-            let taken = usize::try_from(deflate.total_in()).map_err(std::io::Error::other)?;
-            match deflate.compress_vec(&block[taken..], out, FlushCompress::Finish)? {
-                Status::StreamEnd => break,
-                Status::Ok | Status::BufError => out.reserve(block.len() / 4 + 64),
+    fn gzip(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
+        let compressor = match &mut self.gzip {
+            Some(compressor) => compressor,
+            none => {
+                let level = i32::try_from(self.gzip_level).map_err(io::Error::other)?;
+                let level = CompressionLvl::new(level).map_err(|error| io::Error::other(format!("{error:?}")))?;
+                none.insert(Compressor::new(level))
             }
-        }
-        out.extend_from_slice(&crc32fast::hash(block).to_le_bytes());
-        // The trailer's length is modulo 2^32 by definition.
-        out.extend_from_slice(&((block.len() as u64 & 0xffff_ffff) as u32).to_le_bytes());
-        Ok(())
+        };
+        let scratch = scratch(&mut self.scratch, compressor.gzip_compress_bound(block.len()));
+        let length = compressor.gzip_compress(block, scratch).map_err(io::Error::other)?;
+        Ok(scratch[..length].to_vec())
     }
 
-    fn zstd(&mut self, block: &[u8], out: &mut Vec<u8>) -> std::io::Result<()> {
+    fn zstd(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
         let compressor = match &mut self.zstd {
             Some(compressor) => compressor,
             none => {
@@ -78,9 +74,20 @@ impl Encoder {
                 none.insert(compressor)
             }
         };
-        out.extend_from_slice(&compressor.compress(block)?);
-        Ok(())
+        let scratch = scratch(&mut self.scratch, zstd::zstd_safe::compress_bound(block.len()));
+        let length = compressor.compress_to_buffer(block, scratch)?;
+        Ok(scratch[..length].to_vec())
     }
+}
+
+/// A buffer of so many bytes. One that a giant line made giant is not kept.
+fn scratch(buffer: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
+    if !(bytes..=bytes.saturating_mul(4)).contains(&buffer.len()) {
+        // Fresh zero pages instead of growing, which would write them.
+        *buffer = Vec::new();
+        *buffer = vec![0; bytes];
+    }
+    &mut buffer[..bytes]
 }
 
 #[cfg(test)]
@@ -93,17 +100,37 @@ mod tests {
     fn members_and_frames_join_into_one_stream() {
         let blocks: Vec<Vec<u8>> =
             vec![b"one\n".to_vec(), Vec::new(), (0..600_000u32).flat_map(u32::to_le_bytes).collect()];
-        let mut encoder = Encoder::new(Compression::Gzip { level: 6 });
-        let mut gzip = Vec::new();
-        let mut zst = Vec::new();
-        for block in &blocks {
-            encoder.encode(BatchEncoding::Gzip, block, &mut gzip).unwrap();
-            encoder.encode(BatchEncoding::Zstd, block, &mut zst).unwrap();
+        for level in [1, 6, 12] {
+            let mut encoder = Encoder::new(Compression::Gzip { level });
+            let mut gzip = Vec::new();
+            let mut zst = Vec::new();
+            for block in &blocks {
+                gzip.extend(encoder.encode(BatchEncoding::Gzip, block).unwrap());
+                zst.extend(encoder.encode(BatchEncoding::Zstd, block).unwrap());
+            }
+            let mut out = Vec::new();
+            flate2::read::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut out).unwrap();
+            assert_eq!(out, blocks.concat());
+            assert_eq!(zstd::stream::decode_all(&zst[..]).unwrap(), blocks.concat());
         }
+    }
+
+    #[test]
+    fn what_cannot_be_compressed_fits_even_so() {
+        let mut drawn: u64 = 3;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (drawn >> 56) as u8
+        })
+        .take(300_000)
+        .collect();
+        let mut encoder = Encoder::new(Compression::Gzip { level: 1 });
+        let gzip = encoder.encode(BatchEncoding::Gzip, &noise).unwrap();
         let mut out = Vec::new();
         flate2::read::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut out).unwrap();
-        assert_eq!(out, blocks.concat());
-        assert_eq!(zstd::stream::decode_all(&zst[..]).unwrap(), blocks.concat());
+        assert_eq!(out, noise);
+        let zst = encoder.encode(BatchEncoding::Zstd, &noise).unwrap();
+        assert_eq!(zstd::stream::decode_all(&zst[..]).unwrap(), noise);
     }
 
     #[test]
@@ -111,10 +138,9 @@ mod tests {
         let mut used = Encoder::new(Compression::Gzip { level: 6 });
         let mut fresh = Encoder::new(Compression::Gzip { level: 6 });
         for encoding in [BatchEncoding::Gzip, BatchEncoding::Zstd] {
-            used.encode(encoding, &[7; 100_000], &mut Vec::new()).unwrap();
-            let (mut a, mut b) = (Vec::new(), Vec::new());
-            used.encode(encoding, b"the same block", &mut a).unwrap();
-            fresh.encode(encoding, b"the same block", &mut b).unwrap();
+            used.encode(encoding, &[7; 100_000]).unwrap();
+            let (a, b) =
+                (used.encode(encoding, b"the same block").unwrap(), fresh.encode(encoding, b"the same block").unwrap());
             assert_eq!(a, b);
         }
     }

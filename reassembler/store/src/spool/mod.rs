@@ -3,14 +3,16 @@
 //! # On disk, in the state directory
 //! - `lock`: held with flock while a spool is open; holds the process id.
 //! - `state.redb`: the database ([`rows`]).
-//! - `spool/<n>.part`: a batch's finished blocks, each a gzip member or zstd frame; `spool/<n>.body`: a large body.
+//! - `spool/<n>.part`: a batch's finished blocks, each a gzip member, a zstd frame or the lines as they are; `spool/<n>.body`: a large body.
 //! - `quarantine/`: what was damaged and set aside on request.
 //!
 //! # How it works
-//! [`Spool::append`] puts a line into its partition's open batch. A block that is full is compressed and appended to the batch's file;
-//! a batch that is full, old, or least recently used where too many are open is *sealed*: its last block is written, its file is read
-//! once for its SHA-256 (so no hash state has to survive a restart) and checked against the CRC-32 kept since its first block.
-//! [`Spool::commit`] fsyncs the files, then commits one transaction: positions, open captures, ids, ledger, batches with their
+//! [`Spool::append`] puts a line into its partition's open batch. A block that is full goes to the compressors, at most a few at a time, and
+//! from there, in order, behind the batch's file; a batch that is full, old, or least recently used where too many are open is
+//! *sealed*: its last block is written, and its key made from the hash of its bytes. The hash runs along while the file is written; where
+//! a restart came between, the file is read once for it (so no hash state has to survive) and checked against the CRC-32 kept since its
+//! first block. Lines that are not compressed are written straight from where they were put.
+//! [`Spool::commit`] waits for the blocks under way, fsyncs the files, then commits one transaction: positions, open captures, ids, ledger, batches with their
 //! committed lengths, the lines of unfinished blocks, and sealed objects.
 //!
 //! # What always holds
@@ -21,10 +23,14 @@
 //!   that may not have happened. Opening anew goes back to the last commit.
 
 mod batch;
+mod blocks;
 mod body;
+mod coldest;
+mod compressors;
 mod config;
 mod encoder;
 mod files;
+mod known;
 mod reader;
 mod recovery;
 mod rows;
@@ -33,7 +39,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -46,7 +52,8 @@ pub use self::reader::{KnownId, StateReader};
 pub use self::recovery::{Restored, is_opening_state};
 
 use self::batch::OpenBatch;
-use self::encoder::Encoder;
+use self::coldest::Coldest;
+use self::compressors::{Compressors, Flight};
 use self::files::SpoolFiles;
 use self::rows::SealedRow;
 use self::state::{Counters, State};
@@ -96,28 +103,33 @@ pub struct Spool {
     config: SpoolConfig,
     state: State,
     files: SpoolFiles,
-    encoder: Encoder,
+    compressors: Compressors,
+    /// Blocks that are being compressed, or wait for their turn to be written: file number and block, oldest first.
+    flights: VecDeque<(u64, Flight)>,
     batches: HashMap<u64, OpenBatch>,
     by_partition: HashMap<Partition, u64>,
-    /// Order of the last append to file number: least recent first.
-    recent: BTreeMap<u64, u64>,
-    /// The same, of the batches that hold lines in memory.
-    resident: BTreeMap<u64, u64>,
+    recent: Coldest,
+    /// Of the batches that hold lines in memory.
+    resident: Coldest,
     /// Bytes of lines in memory.
     held_bytes: usize,
+    /// Batches whose hash runs along.
+    hashes: usize,
     counters: Counters,
-    /// A batch that should have been compressed or sealed but for a full disk. Comes before everything else.
-    debt: Option<u64>,
+    /// Batches that may have a block to be compressed, or should have been sealed but for a full disk. They come before everything else.
+    debts: Vec<u64>,
+    /// A block was not written because the disk is full.
+    refused: bool,
     /// Sealed since the last commit.
     sealed: Vec<SealedObject>,
     /// Spool files whose objects are stored; they go after the next commit.
     stored: Vec<(PathBuf, u64)>,
     spool_bytes: u64,
     stopped: bool,
-    /// The last compressed block; kept for its memory.
-    scratch: Vec<u8>,
-    /// The buffer of the block before; the next batch that begins a block in memory takes it.
-    spare: Vec<u8>,
+    /// Drawn at each opening.
+    run: u64,
+    /// Buffers of blocks that are written, for the next that begin in memory.
+    spares: Vec<Vec<u8>>,
     /// Held until the end; declared last, so it goes last.
     _lock: File,
 }
@@ -146,24 +158,42 @@ impl Spool {
     /// # Errors
     /// On [`StateError::DiskFull`] the line was not taken and may be offered again.
     pub fn append(&mut self, partition: &Partition, line: &[u8], ts_us: i64) -> Result<(), StateError> {
+        self.append_with(partition, ts_us, &mut |out| out.extend_from_slice(line))
+    }
+
+    /// The same for a line that is yet to be written: `write` puts it behind what the buffer holds, and touches nothing before it. It is
+    /// called once, or not at all where there is an error.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_with(
+        &mut self,
+        partition: &Partition,
+        ts_us: i64,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), StateError> {
         self.guarded(|spool| {
-            spool.settle_debt()?;
+            spool.settle()?;
             let file_no = match spool.by_partition.get(partition) {
                 Some(&file_no) => file_no,
                 None => spool.open_batch(partition, ts_us)?,
             };
-            spool.make_room(line.len() + 1)?;
             let Some(batch) = spool.batches.get_mut(&file_no) else { return Err(StateError::Stopped) };
-            let taken = batch.push(line, &mut spool.spare);
+            let taken = batch.push(write, &mut spool.spares);
             spool.held_bytes += taken;
             spool.spool_bytes += taken as u64;
-            spool.touch(file_no);
-            spool.debt = Some(file_no);
-            match spool.settle_debt() {
-                // The line is taken; the block is compressed before the next one is.
-                Err(error) if error.is_retryable() => Ok(()),
-                other => other,
+            spool.counters.touch += u64::from(batch.touch != spool.counters.touch || batch.touch == 0);
+            batch.touch = spool.counters.touch;
+            if !std::mem::replace(&mut batch.resident, true) {
+                spool.resident.add(batch.touch, file_no);
             }
+            spool.debts.push(file_no);
+            match spool.settle() {
+                // The line is taken; the block is written before the next line is taken.
+                Err(error) if error.is_retryable() => {}
+                other => other?,
+            }
+            spool.make_room()
         })
     }
 
@@ -204,13 +234,14 @@ impl Spool {
                 body: true,
                 key: key.clone(),
                 bytes: body.bytes,
-                sha256: layout::hex(&body.sha256),
+                hash: layout::hex(&body.sha256),
                 crc32: body.crc32,
                 lines: 0,
+                written: spool.written(&files::body_name(file_no))?,
             };
             spool.spool_bytes += body.bytes;
             spool.add_sealed(&row, body.sha256, ObjectKind::Body)?;
-            Ok(BodyRef { key, sha256: row.sha256, bytes: body.bytes })
+            Ok(BodyRef { key, sha256: row.hash, bytes: body.bytes })
         })
     }
 
@@ -234,7 +265,7 @@ impl Spool {
             }
         }
         due.sort_unstable();
-        self.guarded(|spool| due.into_iter().try_for_each(|file_no| spool.seal(file_no)))
+        self.guarded(|spool| spool.seal_all(&due))
     }
 
     /// Seals every batch.
@@ -244,7 +275,7 @@ impl Spool {
     pub fn roll_all(&mut self) -> Result<(), StateError> {
         let mut all: Vec<u64> = self.batches.keys().copied().collect();
         all.sort_unstable();
-        self.guarded(|spool| all.into_iter().try_for_each(|file_no| spool.seal(file_no)))
+        self.guarded(|spool| spool.seal_all(&all))
     }
 
     /// Says that a destination has an object. The next commit forgets it, and then its spool file goes. Gives the number
@@ -273,9 +304,9 @@ impl Spool {
             if changes.is_empty() && !changed && !spool.state.has_changes() {
                 return Ok(Vec::new());
             }
-            match spool.settle_debt() {
+            match spool.settle().and_then(|()| spool.write_plain()).and_then(|()| spool.land(0)) {
                 // The lines go to the database as they are. A commit needs less room than a block, and may be what makes room.
-                Err(error) if error.is_retryable() => {}
+                Err(error) if error.is_retryable() => spool.put_back()?,
                 other => other?,
             }
             spool.files.disk.check_free(2)?;
@@ -319,14 +350,16 @@ impl Spool {
         self.batches.len()
     }
 
-    /// Bytes of lines that memory holds; at most `pending_bytes` and one line.
+    /// Bytes of lines of unfinished blocks that memory holds; at most `pending_bytes`, and one line more within an append. Beside them a few
+    /// blocks may be on their way through the compressors.
     pub fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 
     /// Reads the committed state from other threads.
     pub fn reader(&self) -> StateReader {
-        StateReader::new(self.state.database(), self.state.path().to_owned(), self.files.dir().to_owned())
+        let (db, path) = (self.state.database(), self.state.path().to_owned());
+        StateReader::new(db, path, self.files.dir().to_owned(), self.run, self.state.known())
     }
 
     /// Runs one operation; an error that cannot be waited out stops the spool for good.

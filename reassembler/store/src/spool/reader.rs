@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, ReadableTable};
 
+use super::known::KnownIds;
 use super::rows::{CHUNKS, OPEN, OPEN_IDS, SEALED, SEEN, SealedRow};
 use super::state::{failed, parse};
 use crate::error::StateError;
@@ -18,6 +19,8 @@ pub struct StateReader {
     db: Arc<Database>,
     path: PathBuf,
     spool_dir: PathBuf,
+    run: u64,
+    known: KnownIds,
 }
 
 /// What is known of an id.
@@ -43,24 +46,28 @@ impl std::fmt::Debug for StateReader {
 }
 
 impl StateReader {
-    pub(crate) fn new(db: Arc<Database>, path: PathBuf, spool_dir: PathBuf) -> Self {
-        Self { db, path, spool_dir }
+    pub(crate) fn new(db: Arc<Database>, path: PathBuf, spool_dir: PathBuf, run: u64, known: KnownIds) -> Self {
+        Self { db, path, spool_dir, run, known }
     }
 
-    /// What is known of an id: whether a capture with it is open, or was stored.
+    /// What is known of an id: whether a capture with it is open, or was stored. Of one that is new the database is seldom asked.
     ///
     /// # Errors
     /// Where the database cannot be read.
     pub fn lookup(&self, id: &[u8]) -> Result<KnownId, StateError> {
+        let (may_be_open, may_be_seen) = self.known.may_know(id);
+        if !may_be_open && !may_be_seen {
+            return Ok(KnownId::Unknown);
+        }
         self.read(|db| {
             let txn = db.begin_read()?;
-            if let Some(capture) = txn.open_table(OPEN_IDS)?.get(id)?.map(|number| number.value()) {
+            if may_be_open && let Some(capture) = txn.open_table(OPEN_IDS)?.get(id)?.map(|number| number.value()) {
                 return match txn.open_table(OPEN)?.get(capture)? {
                     Some(row) => Ok(KnownId::Open { capture, row: row.value().to_vec() }),
                     None => Err(redb::Error::Corrupted(format!("open capture {capture} has an id and no row"))),
                 };
             }
-            for table in SEEN {
+            for table in SEEN.into_iter().filter(|_| may_be_seen) {
                 if let Some(value) = txn.open_table(table)?.get(id)? {
                     return Ok(KnownId::Seen(value.value().to_vec()));
                 }
@@ -125,7 +132,7 @@ impl SealedQueue for StateReader {
             for row in db.begin_read()?.open_table(SEALED)?.range(first..)?.take(limit) {
                 let (no, value) = row?;
                 let row: SealedRow = parse(value.value())?;
-                let object = row.to_object(no.value(), &self.spool_dir);
+                let object = row.to_object(no.value(), &self.spool_dir, self.run);
                 objects.push(object.ok_or_else(|| redb::Error::Corrupted("a sealed object's hash is not one".into()))?);
             }
             Ok(objects)

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use redb::{Builder, Database, DatabaseError, StorageError};
 
 use super::batch::OpenBatch;
-use super::encoder::Encoder;
+use super::compressors::Compressors;
 use super::files::{Disk, SpoolFiles, part_name, sync_dir};
 use super::rows::{BatchRow, FORMAT, SealedRow};
 use super::state::{Loaded, State, failed, format_of, initialise};
@@ -72,7 +72,7 @@ fn open_locked(config: SpoolConfig) -> Result<(Spool, Restored), StateError> {
     make_dir(&spool_dir, config.folder_mode)?;
     let db_path = config.state_dir.join("state.redb");
     let db = open_database(&config, &db_path, &spool_dir)?;
-    let mut state = State::new(Arc::new(db), db_path);
+    let mut state = State::new(Arc::new(db), db_path, config.seen_per_generation)?;
     let loaded = state.load()?;
 
     let Loaded { counters, ledger, inputs, mut batches, mut sealed } = loaded;
@@ -94,25 +94,30 @@ fn open_locked(config: SpoolConfig) -> Result<(Spool, Restored), StateError> {
 
     let restored = Restored { inputs, ledger, sealed_objects: sealed.len(), open_batches: batches.len(), quarantined };
     let files = SpoolFiles::new(Disk::new(&config.state_dir, config.min_free_bytes), config.file_mode)?;
-    let encoder = Encoder::new(config.compression);
+    let compressors = Compressors::new(config.compression, config.compressor_threads);
+    let run =
+        getrandom::u64().map_err(|error| StateError::unusable("draw a number for", &config.state_dir)(error.into()))?;
     let mut spool = Spool {
         config,
         state,
         files,
-        encoder,
+        compressors,
+        flights: Default::default(),
         batches: Default::default(),
         by_partition: Default::default(),
         recent: Default::default(),
         resident: Default::default(),
         held_bytes: 0,
         counters,
-        debt: None,
+        hashes: 0,
+        debts: Vec::new(),
+        refused: false,
         sealed: Vec::new(),
         stored: Vec::new(),
         spool_bytes: sealed.iter().map(|(_, row)| row.bytes).sum(),
         stopped: false,
-        scratch: Vec::new(),
-        spare: Vec::new(),
+        run,
+        spares: Vec::new(),
         _lock: lock,
     };
     for (file_no, row) in &batches {
@@ -121,13 +126,13 @@ fn open_locked(config: SpoolConfig) -> Result<(Spool, Restored), StateError> {
             detail: format!("batch {file_no} has no partition"),
         })?;
         spool.spool_bytes += row.stored_bytes + row.tail_bytes;
-        if batch.block_bytes() >= spool.config.block_bytes || batch.plain_bytes >= spool.config.batch_bytes {
-            // A full disk kept it from being compressed before the commit; where that would have been is where blocks end.
-            spool.debt = Some(*file_no);
-        }
         spool.by_partition.insert(batch.partition.clone(), *file_no);
-        spool.recent.insert(batch.touch, *file_no);
+        spool.recent.add(batch.touch, *file_no);
         spool.batches.insert(*file_no, batch);
+        if spool.is_due(*file_no) {
+            // A full disk kept it from being compressed before the commit; where that would have been is where blocks end.
+            spool.debts.push(*file_no);
+        }
     }
     Ok((spool, restored))
 }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::object::{ObjectKind, SealedObject};
 
 /// The format of the tables; raised with every change that an older version would misread.
-pub(crate) const FORMAT: u64 = 2;
+pub(crate) const FORMAT: u64 = 3;
 
 pub(crate) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 pub(crate) const BLOBS: TableDefinition<&str, &[u8]> = TableDefinition::new("blobs");
@@ -95,14 +95,32 @@ pub(crate) struct SealedRow {
     pub(crate) body: bool,
     pub(crate) key: String,
     pub(crate) bytes: u64,
-    pub(crate) sha256: String,
+    /// In hex; of a batch BLAKE3, of a body SHA-256.
+    pub(crate) hash: String,
     pub(crate) crc32: u32,
     /// Exchanges in it; none in a body.
     pub(crate) lines: u64,
+    pub(crate) written: Option<Written>,
+}
+
+/// When a file was written last, and by which opening of the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    /// A number that each opening draws.
+    pub(crate) run: u64,
+    /// The file's time of modification.
+    pub(crate) s: i64,
+    pub(crate) ns: i64,
+}
+
+impl Written {
+    pub(crate) fn time(self) -> (i64, i64) {
+        (self.s, self.ns)
+    }
 }
 
 impl SealedRow {
-    pub(crate) fn to_object(&self, object_no: u64, spool_dir: &Path) -> Option<SealedObject> {
+    pub(crate) fn to_object(&self, object_no: u64, spool_dir: &Path, run: u64) -> Option<SealedObject> {
         Some(SealedObject {
             object_no,
             kind: if self.body { ObjectKind::Body } else { ObjectKind::Batch },
@@ -110,8 +128,9 @@ impl SealedRow {
             path: spool_dir.join(&self.file),
             bytes: self.bytes,
             lines: self.lines,
-            sha256: unhex(&self.sha256)?,
+            hash: unhex(&self.hash)?,
             crc32: self.crc32,
+            written: self.written.filter(|written| written.run == run).map(Written::time),
         })
     }
 }

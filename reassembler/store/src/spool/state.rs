@@ -9,6 +9,7 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::OpenRows;
+use super::known::{KnownIds, MOST_READ_IDS};
 use super::rows::{
     BATCHES, BLOBS, BatchRow, CHUNKS, FORMAT, INPUTS, META, OPEN, OPEN_IDS, SEALED, SEEN, SealedRow, TAILS,
 };
@@ -27,12 +28,20 @@ pub(crate) struct State {
     txn: Option<WriteTransaction>,
     db: Arc<Database>,
     path: PathBuf,
+    known: KnownIds,
 }
 
 impl State {
-    /// Takes an open database whose tables exist.
-    pub(crate) fn new(db: Arc<Database>, path: PathBuf) -> Self {
-        Self { txn: None, db, path }
+    /// Takes an open database whose tables exist, and reads its ids where they are not too many.
+    pub(crate) fn new(db: Arc<Database>, path: PathBuf, seen_per_generation: u64) -> Result<Self, StateError> {
+        let known = KnownIds::new(seen_per_generation);
+        read_ids(&db, &known).map_err(|source| failed(&path, source))?;
+        Ok(Self { txn: None, db, path, known })
+    }
+
+    /// What tells ids that the database cannot know.
+    pub(crate) fn known(&self) -> KnownIds {
+        self.known.clone()
     }
 
     pub(crate) fn database(&self) -> Arc<Database> {
@@ -133,27 +142,35 @@ impl State {
 
     /// Removals come first: an id may be open anew, as another capture.
     pub(crate) fn put_open(&mut self, rows: &OpenRows) -> Result<(), StateError> {
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
         self.run(|txn| {
             let (mut open, mut ids, mut chunks) =
                 (txn.open_table(OPEN)?, txn.open_table(OPEN_IDS)?, txn.open_table(CHUNKS)?);
             for (capture, id) in &rows.remove {
                 open.remove(capture)?;
-                ids.remove(&id[..])?;
+                if ids.remove(&id[..])?.is_some() {
+                    removed.push(&id[..]);
+                }
                 chunks.retain_in((*capture, 0)..=(*capture, u64::MAX), |_, _| false)?;
             }
             for (capture, id, row) in &rows.captures {
                 open.insert(capture, &row[..])?;
-                ids.insert(&id[..], capture)?;
+                if ids.insert(&id[..], capture)?.is_none() {
+                    added.push(&id[..]);
+                }
             }
             for (capture, key, chunk) in &rows.chunks {
                 chunks.insert((*capture, *key), &chunk[..])?;
             }
             Ok(())
-        })
+        })?;
+        self.known.change_open(removed.into_iter(), added.into_iter());
+        Ok(())
     }
 
     /// Remembers stored ids. Where the generation that is filled holds `limit`, the older one is emptied and filled instead.
     pub(crate) fn put_seen(&mut self, seen: &[(Vec<u8>, Vec<u8>)], limit: u64) -> Result<(), StateError> {
+        let (mut filled, mut emptied) = (0, false);
         self.run(|txn| {
             let mut meta = txn.open_table(META)?;
             let mut current = usize::from(meta.get("seen_current")?.is_some_and(|row| row.value() == 1));
@@ -161,13 +178,20 @@ impl State {
                 current = 1 - current;
                 txn.delete_table(SEEN[current])?;
                 meta.insert("seen_current", current as u64)?;
+                emptied = true;
             }
+            filled = current;
             let mut table = txn.open_table(SEEN[current])?;
-            for (id, value) in seen {
+            // In the order of the tree, so that its pages are met one after another.
+            let mut sorted: Vec<_> = seen.iter().collect();
+            sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            for (id, value) in sorted {
                 table.insert(&id[..], &value[..])?;
             }
             Ok(())
-        })
+        })?;
+        self.known.add_seen(filled, emptied, seen.iter().map(|(id, _)| &id[..]));
+        Ok(())
     }
 
     pub(crate) fn put_ledger(&mut self, ledger: &[u8]) -> Result<(), StateError> {
@@ -187,14 +211,34 @@ impl State {
             Ok(())
         })?;
         match self.txn.take() {
-            Some(txn) => txn.commit().map_err(|source| failed(&self.path, source.into())),
-            None => Ok(()),
+            Some(txn) => txn.commit().map_err(|source| failed(&self.path, source.into()))?,
+            None => return Ok(()),
         }
+        self.known.committed();
+        Ok(())
     }
 
     pub(crate) fn load(&self) -> Result<Loaded, StateError> {
         load(&self.db).map_err(|source| failed(&self.path, source))
     }
+}
+
+fn read_ids(db: &Database, known: &KnownIds) -> Result<(), redb::Error> {
+    let txn = db.begin_read()?;
+    for row in txn.open_table(OPEN_IDS)?.iter()? {
+        known.change_open([].into_iter(), [row?.0.value()].into_iter());
+    }
+    for (generation, table) in SEEN.into_iter().enumerate() {
+        let table = txn.open_table(table)?;
+        if table.len()? > MOST_READ_IDS {
+            known.leave_unread(generation);
+            continue;
+        }
+        for row in table.iter()? {
+            known.add_seen(generation, false, [row?.0.value()].into_iter());
+        }
+    }
+    Ok(())
 }
 
 /// The committed rows that a spool needs at its start.

@@ -1,6 +1,7 @@
 //! Tests of the spool: what always holds (`model`), what a damaged state directory answers (`damage`), and the rest here.
 
 mod damage;
+mod flights;
 mod model;
 
 use std::collections::BTreeMap;
@@ -44,14 +45,16 @@ fn pending(spool: &Spool) -> Vec<SealedObject> {
 }
 
 fn content(object: &SealedObject) -> Vec<u8> {
-    let stored = fs::read(&object.path).unwrap();
+    decoded(&object.key, &fs::read(&object.path).unwrap())
+}
+
+/// What an object's bytes say, by the ending of its name.
+fn decoded(name: &str, stored: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
-    match (object.kind, object.key.rsplit('.').next()) {
-        (ObjectKind::Batch, Some("gz")) => {
-            flate2::read::MultiGzDecoder::new(&stored[..]).read_to_end(&mut plain).unwrap();
-        }
-        (ObjectKind::Batch, Some("zst")) => plain = zstd::stream::decode_all(&stored[..]).unwrap(),
-        _ => plain = stored,
+    match name.rsplit('.').next() {
+        Some("gz") => drop(flate2::read::MultiGzDecoder::new(stored).read_to_end(&mut plain).unwrap()),
+        Some("zst") => plain = zstd::stream::decode_all(stored).unwrap(),
+        _ => plain = stored.to_vec(),
     }
     plain
 }
@@ -331,4 +334,83 @@ fn a_spool_may_be_moved_to_its_thread_and_its_reader_shared() {
     let other = reader.clone();
     let known = std::thread::spawn(move || other.lookup(b"id").unwrap()).join().unwrap();
     assert_eq!(known, KnownId::Seen(b"v".to_vec()));
+}
+
+#[test]
+fn a_line_is_written_where_it_stays_and_not_at_all_where_it_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = open(&SpoolConfig { compression: Compression::None, ..config(dir.path()) });
+    spool.append_with(&partition(0), TS, &mut |out| out.extend_from_slice(b"with a newline\n")).unwrap();
+    spool.append_with(&partition(0), TS, &mut |out| out.extend_from_slice(b"without")).unwrap();
+    // A block that is due, and cannot be written.
+    spool.append(&partition(0), &[b'x'; 1500], TS).unwrap();
+    spool.files.disk = super::files::Disk::new(dir.path(), u64::MAX / 2);
+    spool.append(&partition(0), &[b'y'; 1500], TS).unwrap();
+    let mut calls = 0;
+    let refused = spool.append_with(&partition(0), TS, &mut |_| calls += 1);
+    assert!(refused.unwrap_err().is_retryable());
+    assert_eq!(calls, 0);
+    spool.files.disk = super::files::Disk::new(dir.path(), 0);
+    spool.roll_all().unwrap();
+    let objects = spool.commit(&Changes::default()).unwrap();
+    let expected = format!("with a newline\nwithout\n{}\n{}\n", "x".repeat(1500), "y".repeat(1500));
+    assert_eq!(String::from_utf8(content(&objects[0])).unwrap(), expected);
+}
+
+#[test]
+fn names_hold_the_hash_of_the_bytes_whether_it_ran_along_or_not() {
+    for restarted in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        let mut spool = open(&config);
+        for n in 0..40 {
+            spool.append(&partition(0), format!("{n} {}", "x".repeat(100)).as_bytes(), TS).unwrap();
+        }
+        spool.commit(&Changes::default()).unwrap();
+        if restarted {
+            drop(spool);
+            spool = open(&config);
+        }
+        spool.roll_all().unwrap();
+        let object = spool.commit(&Changes::default()).unwrap().remove(0);
+        let hash = *blake3::hash(&fs::read(&object.path).unwrap()).as_bytes();
+        assert_eq!(object.hash, hash);
+        assert!(object.key.contains(&reassemble_formats::layout::hex(&hash[..16])), "{}", object.key);
+        // Written by this process, it need not be read again; by another it does.
+        assert!(object.written.is_some());
+        drop(spool);
+        let objects = pending(&open(&config));
+        assert_eq!((objects.len(), objects[0].hash, objects[0].written), (1, hash, None));
+    }
+}
+
+#[test]
+fn ids_are_known_after_a_restart_and_those_that_are_not_stay_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let id = |n: u32| n.to_be_bytes().to_vec();
+    let mut spool = open(&config);
+    let open_rows = OpenRows { captures: vec![(1, id(5000), b"row".to_vec())], ..OpenRows::default() };
+    let seen = (0..3000).map(|n| (id(n), Vec::new())).collect();
+    spool.commit(&Changes { seen, open: open_rows, ..Changes::default() }).unwrap();
+    for _ in 0..2 {
+        let reader = spool.reader();
+        for n in 0..3000 {
+            assert_eq!(reader.lookup(&id(n)).unwrap(), KnownId::Seen(Vec::new()), "{n}");
+        }
+        for n in 3000..5000 {
+            assert_eq!(reader.lookup(&id(n)).unwrap(), KnownId::Unknown, "{n}");
+        }
+        assert_eq!(reader.lookup(&id(5000)).unwrap(), KnownId::Open { capture: 1, row: b"row".to_vec() });
+        drop(reader);
+        drop(spool);
+        spool = open(&config);
+    }
+    // Its row changes, then it is closed: no count may stay behind.
+    let captures = vec![(1, id(5000), b"other".to_vec())];
+    spool.commit(&Changes { open: OpenRows { captures, ..OpenRows::default() }, ..Changes::default() }).unwrap();
+    let remove = vec![(1, id(5000))];
+    spool.commit(&Changes { open: OpenRows { remove, ..OpenRows::default() }, ..Changes::default() }).unwrap();
+    assert_eq!(spool.reader().lookup(&id(5000)).unwrap(), KnownId::Unknown);
+    assert!(!spool.state.known().may_know(&id(5000)).0);
 }

@@ -176,8 +176,7 @@ impl Model {
                 found.entry(format!("{folder}/ body")).or_default().push(bytes.clone());
                 continue;
             }
-            let mut plain = Vec::new();
-            flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut plain).unwrap();
+            let plain = decoded(file, bytes);
             let lines = plain.strip_suffix(b"\n").unwrap().split(|b| *b == b'\n').map(<[u8]>::to_vec);
             found.entry(format!("{folder}/ lines")).or_default().extend(lines);
         }
@@ -197,8 +196,16 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn exactly_what_was_appended_comes_out_once(actions in prop::collection::vec(action(), 1..120)) {
-        let mut model = Model::new(|config| config);
+    fn exactly_what_was_appended_comes_out_once(
+        actions in prop::collection::vec(action(), 1..120),
+        compression in prop_oneof![
+            2 => Just(Compression::Gzip { level: 1 }),
+            1 => Just(Compression::Zstd { level: 2 }),
+            1 => Just(Compression::None),
+        ],
+        compressor_threads in 0..3usize,
+    ) {
+        let mut model = Model::new(|config| SpoolConfig { compression, compressor_threads, ..config });
         for action in &actions {
             model.run(action);
         }
@@ -208,9 +215,9 @@ proptest! {
     /// Commits, crashes and uploads change no byte of any object.
     #[test]
     fn objects_depend_on_the_lines_alone(actions in prop::collection::vec(action(), 1..120)) {
-        // The memory for lines is no part of the rule either.
-        let mut plain = Model::new(|config| SpoolConfig { pending_bytes: 1 << 20, ..config });
-        let mut shaken = Model::new(|config| config);
+        // The memory for lines is no part of the rule either, nor is who compresses them.
+        let mut plain = Model::new(|config| SpoolConfig { pending_bytes: 1 << 20, compressor_threads: 0, ..config });
+        let mut shaken = Model::new(|config| SpoolConfig { compressor_threads: 2, ..config });
         for action in &actions {
             match action {
                 // A roll that a crash undoes is not done again, so it is no function of the lines.
