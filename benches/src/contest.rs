@@ -21,7 +21,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    fn name(self) -> &'static str {
+    /// As `--compression` takes it.
+    pub fn name(self) -> &'static str {
         match self {
             Compression::Gzip => "gzip",
             Compression::Zstd => "zstd",

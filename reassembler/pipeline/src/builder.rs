@@ -45,6 +45,13 @@ const MOST_BLOCK_BYTES: usize = 768 << 10;
 const FEED_QUEUE_BYTES: usize = 4 << 20;
 /// Ids from here on are of inputs that are not followed, and keep nothing.
 const FIRST_PASSING_ID: u64 = 1 << 63;
+/// A followed file that grows all the time is read so many times in a commit interval: what is read sooner is not durable sooner, and costs
+/// a wake-up,
+const READS_A_COMMIT: u32 = 4;
+/// but it is read at least so often, a block at 10 MB a second,
+const SELDOMEST_READS: Duration = Duration::from_millis(25);
+/// and at most so often.
+const OFTENEST_READS: Duration = Duration::from_millis(2);
 /// How long a full disk is waited for once all streams that were passed on have ended: whoever runs the wrapper waits for it.
 const FULL_DISK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -308,6 +315,7 @@ fn open_tail(config: &Config, records: Vec<(InputId, Vec<u8>)>, waker: Waker) ->
         from_end: input.from_end,
         max_line_bytes: input.max_line_bytes,
         poll_interval: input.poll_interval,
+        event_rest: (config.store.commit_interval / READS_A_COMMIT).clamp(OFTENEST_READS, SELDOMEST_READS),
         ..TailConfig::new(input.follow.clone())
     };
     let mut last = records.iter().map(|(id, _)| id.0).max().unwrap_or_default();

@@ -58,8 +58,12 @@ const READ_BUDGET_BYTES: usize = 1 << 20;
 const COMMIT_BYTES: u64 = 64 << 20;
 /// Longest stretch that the time-out clock advances at once: what no look has shown as read to its end does not count.
 const CLOCK_STEP: Duration = Duration::from_secs(2);
-/// How often the status is published.
+/// How often the status is published where anything changed,
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+/// or less often where a ledger of many inputs makes it long: one part in so many of the time,
+const STATUS_SHARE: u32 = 1000;
+/// but at least as often as this.
+const STATUS_LATEST: Duration = Duration::from_secs(2);
 /// Longest sleep.
 const IDLE: Duration = Duration::from_secs(1);
 /// Share of the spool's limit below which reading goes on.
@@ -172,8 +176,8 @@ impl Core {
     }
 
     fn read_until_the_end(&mut self) -> Result<End, RunError> {
-        let mut published = Instant::now();
-        self.publish(false, false);
+        let mut publish_at = Instant::now();
+        let mut shown = None;
         loop {
             let now = Instant::now();
             self.intake.set_time(self.clock.active, wall_us());
@@ -191,10 +195,16 @@ impl Core {
             self.intake.crowd_out(self.spool_limit_bytes);
             self.intake.expire();
             self.check()?;
+            if round.read || self.intake.is_dirty() {
+                shown = None;
+            }
             self.commit_if_due()?;
-            if published.elapsed() >= STATUS_INTERVAL {
-                published = Instant::now();
+            let begun = Instant::now();
+            let outline = Some((round.caught_up, full, self.followed_files()));
+            if begun >= publish_at && shown != outline {
                 self.publish(round.caught_up, false);
+                shown = outline;
+                publish_at = begun + (begun.elapsed() * STATUS_SHARE).clamp(STATUS_INTERVAL, STATUS_LATEST);
             }
             if round.ended {
                 return Ok(End::Inputs);
@@ -436,10 +446,14 @@ impl Core {
         Ok(())
     }
 
+    fn followed_files(&self) -> u64 {
+        self.tail.as_ref().map_or(0, |tail| tail.followed_files() as u64)
+    }
+
     fn publish(&mut self, caught_up: bool, ended: bool) {
         let run = self.intake.ledger().clone();
         let total = self.base.plus(&run);
-        let followed_files = self.tail.as_ref().map_or(0, |tail| tail.followed_files() as u64);
+        let followed_files = self.followed_files();
         let spool_full = self.gauges.spool_full.load(Ordering::Relaxed) && !ended;
         let (files_read_bytes, files_total_bytes) = self.files.progress();
         self.board.update(|status| {

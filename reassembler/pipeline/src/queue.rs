@@ -1,9 +1,19 @@
 //! A queue between two threads, bounded by the weight of what it holds (bytes, usually), so that neither many small things nor a few
 //! large ones can grow it.
+//!
+//! Waking a thread costs more than most items do. So nobody is woken who does not wait, and a receiver that waits is left alone until it
+//! finds some work: an item without weight, a share of the limit, or a sender that needs room. Until then it finds what came when its
+//! patience ends.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// Items that weigh one in so many of the limit are work enough to wake the receiver for.
+const WAKING_SHARE: usize = 16;
+
+/// How long a sender waits for room before it looks again by itself.
+const LONG: Duration = Duration::from_secs(1);
 
 /// What [`Receiver::pop`] found.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +41,8 @@ struct State<T> {
     items: VecDeque<(T, usize)>,
     weight: usize,
     senders: usize,
+    senders_waiting: usize,
+    receiver_waits: bool,
     receiver_left: bool,
 }
 
@@ -38,11 +50,29 @@ impl<T> Shared<T> {
     fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Waits as a sender, until something went or for so long.
+    fn wait_for_room<'a>(&self, mut state: MutexGuard<'a, State<T>>, patience: Duration) -> MutexGuard<'a, State<T>> {
+        if std::mem::take(&mut state.receiver_waits) {
+            self.filled.notify_one();
+        }
+        state.senders_waiting += 1;
+        let mut state = self.emptied.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
+        state.senders_waiting -= 1;
+        state
+    }
 }
 
 /// A queue that holds items up to `limit` in weight; one item is always let in.
 pub(crate) fn queue<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
-    let state = State { items: VecDeque::new(), weight: 0, senders: 1, receiver_left: false };
+    let state = State {
+        items: VecDeque::new(),
+        weight: 0,
+        senders: 1,
+        senders_waiting: 0,
+        receiver_waits: false,
+        receiver_left: false,
+    };
     let shared = Arc::new(Shared { state: Mutex::new(state), filled: Condvar::new(), emptied: Condvar::new(), limit });
     (Sender(shared.clone()), Receiver(shared))
 }
@@ -56,7 +86,7 @@ impl<T> Sender<T> {
     pub(crate) fn push(&self, item: T, weight: usize) -> bool {
         let mut state = self.0.state();
         while state.weight + weight > self.0.limit && !state.items.is_empty() && !state.receiver_left {
-            state = self.0.emptied.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.0.wait_for_room(state, LONG);
         }
         self.put(state, item, weight)
     }
@@ -77,8 +107,13 @@ impl<T> Sender<T> {
         }
         state.weight += weight;
         state.items.push_back((item, weight));
+        let work = weight == 0 || state.weight >= self.0.limit / WAKING_SHARE;
+        let wakes = work && std::mem::take(&mut state.receiver_waits);
+        // Whoever is woken wants the lock.
         drop(state);
-        self.0.filled.notify_one();
+        if wakes {
+            self.0.filled.notify_one();
+        }
         true
     }
 
@@ -91,7 +126,7 @@ impl<T> Sender<T> {
             if left.is_zero() {
                 return false;
             }
-            state = self.0.emptied.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.0.wait_for_room(state, left);
         }
         true
     }
@@ -128,8 +163,11 @@ impl<T> Receiver<T> {
         loop {
             if let Some((item, weight)) = state.items.pop_front() {
                 state.weight -= weight;
+                let wakes = state.senders_waiting > 0;
                 drop(state);
-                self.0.emptied.notify_all();
+                if wakes {
+                    self.0.emptied.notify_all();
+                }
                 return Popped::Item(item);
             }
             if state.senders == 0 {
@@ -139,7 +177,9 @@ impl<T> Receiver<T> {
             if left.is_zero() {
                 return Popped::Empty;
             }
+            state.receiver_waits = true;
             state = self.0.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.receiver_waits = false;
         }
     }
 }
@@ -176,6 +216,35 @@ mod tests {
         assert!(waiting.join().unwrap() >= SOON);
         assert_eq!(receiver.pop(SOON), Popped::Item(2));
         assert_eq!(receiver.pop(SOON), Popped::Closed);
+    }
+
+    #[test]
+    fn a_receiver_that_waits_is_woken_by_enough_work_a_message_or_a_sender_that_waits() {
+        let long = Duration::from_secs(60);
+        let wakes: [fn(&Sender<u32>); 3] = [
+            |sender| assert!(sender.push(2, 7)),
+            |sender| assert!(sender.push_now(2)),
+            |sender| assert!(sender.push(2, 160)),
+        ];
+        for wake in wakes {
+            let (sender, receiver) = queue(160);
+            let waiting = std::thread::spawn(move || [receiver.pop(long), receiver.pop(long)]);
+            std::thread::sleep(SOON);
+            assert!(sender.push(1, 3));
+            std::thread::sleep(SOON);
+            assert!(!waiting.is_finished(), "three of 160 wake nobody");
+            wake(&sender);
+            assert_eq!(waiting.join().unwrap(), [Popped::Item(1), Popped::Item(2)]);
+        }
+    }
+
+    #[test]
+    fn what_wakes_nobody_is_found_when_patience_ends() {
+        let (sender, receiver) = queue(160);
+        let waiting = std::thread::spawn(move || receiver.pop(SOON * 3));
+        std::thread::sleep(SOON);
+        assert!(sender.push(1, 3));
+        assert_eq!(waiting.join().unwrap(), Popped::Item(1));
     }
 
     #[test]

@@ -14,7 +14,8 @@
 //!
 //! # What it costs
 //! Events (see `watch`) say when to look; beside them every file is polled, recently active ones each [`TailConfig::poll_interval`],
-//! the rest four (where no events are expected) or twelve times as seldom, and directories are walked each [`TailConfig::scan_interval`]. All inputs share one read buffer; at
+//! the rest four (where no events are expected) or twelve times as seldom, and directories are walked each [`TailConfig::scan_interval`], a
+//! third as often where events are expected of all. All inputs share one read buffer; at
 //! most one archive is being decompressed at a time. At most [`TailConfig::max_open_files`] descriptors are held: beyond it those of files
 //! that were silent longest are closed, and opened again when they change; a file without a descriptor that is moved out of sight or
 //! deleted is lost from then on. Only files that nothing but their descriptor leads to can exceed the bound.
@@ -68,7 +69,7 @@ pub struct TailConfig {
     /// How often recently active files are polled; others, and directories without events, are four times as seldom, and files of which
     /// events tell twelve times.
     pub poll_interval: Duration,
-    /// How often directories are walked even where nothing seems to have changed.
+    /// How often directories are walked even where nothing seems to have changed; a third as often where events would tell of all of them.
     pub scan_interval: Duration,
     /// How long a rotated or deleted file must be silent before its descriptor is closed; ten times as long where it ends in half a line or
     /// was moved to where it cannot be found again. What is written into such a file, or a deleted one, later than that is not seen.
@@ -81,6 +82,9 @@ pub struct TailConfig {
     pub max_open_files: Option<usize>,
     /// Use file system events beside polling.
     pub events: bool,
+    /// How long no further event is passed on after one: a file that is written all the time is read so often. The first event after a
+    /// silence is passed on at once.
+    pub event_rest: Duration,
 }
 
 impl TailConfig {
@@ -97,6 +101,7 @@ impl TailConfig {
             copy_wait: Duration::from_secs(5),
             max_open_files: None,
             events: true,
+            event_rest: Duration::from_millis(8),
         }
     }
 }
@@ -218,7 +223,7 @@ impl Tail {
         };
         let mut tail = Self {
             patterns,
-            watch: Watch::new(config.events, wake),
+            watch: Watch::new(config.events.then_some(config.event_rest), wake),
             next_id: Box::new(next_id),
             inputs: HashMap::new(),
             by_key: HashMap::new(),

@@ -78,7 +78,6 @@ impl Tail {
         if matches!(input.stage, Stage::Missing | Stage::Shadow { .. }) {
             return;
         }
-        let held = input.file.is_some();
         let meta = match &input.file {
             Some(file) => file.metadata(),
             None => fs::metadata(&input.real),
@@ -87,13 +86,21 @@ impl Tail {
             self.schedule.scan_wanted = true;
             return;
         };
-        let stat = Stat::from(&meta);
+        self.take_note(id, &Stat::from(&meta), now);
+    }
+
+    /// Takes note of one file's metadata and gives it a turn where it changed.
+    pub(super) fn take_note(&mut self, id: InputId, stat: &Stat, now: Instant) {
+        let Some(input) = self.inputs.get_mut(&id) else { return };
+        if matches!(input.stage, Stage::Missing | Stage::Shadow { .. }) {
+            return;
+        }
         if stat.key != input.key {
             // Another file is at its path, and the walk finds where it went.
             self.schedule.scan_wanted = true;
             return;
         }
-        if held && stat.links == 0 && !input.deleted {
+        if input.file.is_some() && stat.links == 0 && !input.deleted {
             input.deleted = true;
             input.rotated.get_or_insert(now);
             self.schedule.scan_wanted = true;
@@ -101,7 +108,7 @@ impl Tail {
         let renamed = stat.ctime_ns != input.ctime_seen_ns;
         // A cut is for the turn to judge, which needs to know the size before it.
         let cut = stat.size < input.size_seen;
-        let changed = cut || input.see(&stat, now);
+        let changed = cut || input.see(stat, now);
         if renamed && !changed {
             self.schedule.scan_wanted = true;
         }

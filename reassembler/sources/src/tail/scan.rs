@@ -15,6 +15,9 @@ use crate::error::shown;
 /// Walks take at most this share of the time.
 const SCAN_SHARE: u32 = 20;
 
+/// Where events are expected of all directories, they are walked so many times as seldom.
+const SELDOM_SCANS: u32 = 3;
+
 /// New directories are watched, then walked again, at most so often in a row.
 const REPEATS: usize = 3;
 
@@ -64,7 +67,8 @@ impl Tail {
         self.take_up(walk, at_end, now);
         self.index_paths();
         self.schedule.scan_wanted = false;
-        self.schedule.scan_at = now + self.config.scan_interval;
+        let seldom = if self.watch.watches_all() { SELDOM_SCANS } else { 1 };
+        self.schedule.scan_at = now + self.config.scan_interval * seldom;
         self.schedule.scan_not_before = now + (began.elapsed() * SCAN_SHARE).min(Duration::from_secs(5));
     }
 
@@ -73,7 +77,13 @@ impl Tail {
         for input in self.inputs.values_mut() {
             input.watched = input.real.parent().is_some_and(|dir| self.watch.is_watched(dir));
         }
-        self.by_real = self.inputs.values().map(|input| (input.real.clone(), input.id)).collect();
+        // Of a deleted file no event tells, and another one may be at its path.
+        let at_their_paths = || self.inputs.values().filter(|input| !input.deleted);
+        let indexed = |input: &Input| self.by_real.get(&input.real) == Some(&input.id);
+        if at_their_paths().count() == self.by_real.len() && at_their_paths().all(indexed) {
+            return;
+        }
+        self.by_real = at_their_paths().map(|input| (input.real.clone(), input.id)).collect();
         self.watch.set_known(self.by_real.keys().cloned().collect());
     }
 
@@ -149,7 +159,7 @@ impl Tail {
         } else if input.closed && (found.stat.size, found.stat.mtime_ns) != (input.size_seen, input.mtime_seen_ns) {
             self.reopen_closed(id, &found.stat, now);
         }
-        self.check(id, now);
+        self.take_note(id, &found.stat, now);
     }
 
     /// A file that was let go changed after all.

@@ -19,10 +19,6 @@ use tracing::{debug, warn};
 use super::identity::{FileKey, Stat};
 use crate::error::shown;
 
-/// After events the event thread rests this long. The kernel merges a hot file's events meanwhile, so that thousands of writes a
-/// second do not become thousands of wake-ups; the first event after a silence is passed on at once.
-const REST: Duration = Duration::from_millis(8);
-
 /// What gathered during a rest is worked off for so long before the next one.
 const WORK: Duration = Duration::from_micros(500);
 
@@ -69,13 +65,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches nothing yet. Without `events`, or where the system gives none, everything is polled.
-    pub(super) fn new(events: bool, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+    /// Watches nothing yet. After events the event thread takes this rest: the kernel merges a hot file's events meanwhile, so that thousands
+    /// of writes a second do not become thousands of wake-ups. Without `rest`, or where the system gives no events, everything is polled.
+    pub(super) fn new(rest: Option<Duration>, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
         let pending = Arc::new(Mutex::new(Pending::default()));
         let mut watch = Self { watcher: None, pending: Arc::clone(&pending), dirs: HashMap::new(), warned: false };
-        if !events {
-            return watch;
-        }
+        let Some(rest) = rest else { return watch };
         let mut rested: Option<Instant> = None;
         let handler = move |event: notify::Result<notify::Event>| {
             if note(&pending, event) {
@@ -83,7 +78,7 @@ impl Watch {
             }
             // Also after events of no interest: another log in the same directory may be hot.
             if rested.is_none_or(|at| at.elapsed() >= WORK) {
-                thread::sleep(REST);
+                thread::sleep(rest);
                 rested = Some(Instant::now());
             }
         };
@@ -124,6 +119,11 @@ impl Watch {
     /// Sets the files whose changes are of interest.
     pub(super) fn set_known(&self, known: HashSet<PathBuf>) {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).known = known;
+    }
+
+    /// Whether events are expected of all directories.
+    pub(super) fn watches_all(&self) -> bool {
+        self.dirs.values().all(|dir| dir.watched)
     }
 
     /// Whether events are expected for the files of a directory.
