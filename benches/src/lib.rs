@@ -1,6 +1,7 @@
 //! What is measured and how: a generator of capture logs, and a way to run programs over them and count what they cost.
 //!
 //! - [`contest`] sets reassemble beside its yardsticks.
+//! - [`emitter`] measures what the Rust emitter costs an app.
 //! - [`generate`] writes logs of any size from a seed: the same seed and options give the same bytes.
 //! - [`measure`] runs one program and gives its CPU time, wall time and peak memory.
 //! - [`soak`] kills a daemon for hours and checks what it stored.
@@ -8,6 +9,7 @@
 //! - [`table`] lays figures out in columns.
 
 pub mod contest;
+pub mod emitter;
 pub mod generate;
 pub mod measure;
 pub mod size;
