@@ -26,6 +26,7 @@
 //!
 //! A process that forks without executing a new program must build a new [`Emitter`] in the child: the parent's captures nothing there.
 
+mod batch;
 mod capture;
 mod config;
 mod context;
