@@ -1,7 +1,7 @@
-//! The writer's thread: takes messages in their order, cuts each part into lines, and writes each line at once.
+//! The writer's thread: takes messages in their order, cuts each part into lines, and writes the lines of a batch of messages together.
 //!
 //! Invariants: a capture has an entry from its `Begin` until both its halves have ended, and its kept room is given back then and only then;
-//! a message's cost is given back once its lines are written.
+//! a batch's cost is given back, and a capture counted as finished, once its lines are written; whenever the thread waits, all lines are written.
 
 use std::{
     borrow::Cow,
@@ -26,6 +26,8 @@ use crate::{
 
 /// A body goes through the cut in slices of this size, so that a large one does not size the buffer of lines.
 const SLICE_BYTES: usize = 64 * 1024;
+/// Lines are written once there are so many bytes of them, and at the end of each batch.
+const GATHERED_BYTES: usize = 32 * 1024;
 /// The buffer of lines gives memory back above this.
 const KEPT_BYTES: usize = 256 * 1024;
 
@@ -54,6 +56,10 @@ pub(crate) struct Writer {
     sink: Sink,
     open: HashMap<u64, Open>,
     lines: Vec<u8>,
+    /// Up to where in `lines` they are of which capture, in order.
+    owners: Vec<(usize, u64)>,
+    /// Captures that have ended and whose last lines are among `lines`; `torn` or not.
+    ended: Vec<(u64, bool)>,
     told: Counts,
     told_at: Instant,
 }
@@ -65,6 +71,8 @@ impl Writer {
             sink,
             open: HashMap::new(),
             lines: Vec::new(),
+            owners: Vec::new(),
+            ended: Vec::new(),
             told: Counts::default(),
             told_at: Instant::now(),
         }
@@ -81,6 +89,7 @@ impl Writer {
                 Ok(mut batch) => {
                     let (messages, mut texts) = batch.read();
                     messages.for_each(|message| self.handle(message, &mut texts));
+                    self.write_lines();
                     self.shared.queue.release(batch.cost());
                     (batch, false)
                 }
@@ -97,6 +106,7 @@ impl Writer {
         for n in self.open.keys().copied().collect::<Vec<_>>() {
             self.close(n);
         }
+        self.write_lines();
         self.tell();
     }
 
@@ -143,10 +153,12 @@ impl Writer {
                 self.end(n, half, &Tail { us, status, trailers, error, truncated, full_len });
             }
             Message::Flush(done) => {
+                self.write_lines();
                 // Who asked may have stopped waiting.
                 done.send(()).ok();
             }
             Message::Reopen => {
+                self.write_lines();
                 self.sink.reopen();
                 self.shared.output_gone.store(self.sink.is_gone(), Ordering::Relaxed);
             }
@@ -168,7 +180,7 @@ impl Writer {
             let before = part.held_bytes();
             part.body(slice, &mut self.lines);
             self.shared.queue.hold(before, part.held_bytes());
-            self.write_lines(n);
+            self.gathered(n);
         }
     }
 
@@ -176,7 +188,7 @@ impl Writer {
         let Some(part) = self.open.get_mut(&n).and_then(|open| open.half(half).take()) else { return };
         self.shared.queue.hold(part.held_bytes(), 0);
         part.finish(tail, &mut self.lines);
-        self.write_lines(n);
+        self.gathered(n);
         self.forget_ended(n);
     }
 
@@ -186,9 +198,7 @@ impl Writer {
             && let Some(open) = self.open.remove(&n)
         {
             self.shared.queue.release(CLOSING_BYTES);
-            if !open.torn {
-                self.shared.counters.finished.fetch_add(1, Ordering::Relaxed);
-            }
+            self.ended.push((n, open.torn));
         }
     }
 
@@ -219,22 +229,42 @@ impl Writer {
         Some(part.signed(settings.signing.as_ref()))
     }
 
-    fn write_lines(&mut self, n: u64) {
-        let lines = mem::take(&mut self.lines);
-        let mut lost = 0;
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            lost += u64::from(!self.sink.write_line(line));
+    /// Notes whose lines the last ones are, and writes where enough have come together.
+    fn gathered(&mut self, n: u64) {
+        if self.owners.last().map_or(0, |(end, _)| *end) < self.lines.len() {
+            self.owners.push((self.lines.len(), n));
         }
-        if lost > 0 {
-            self.shared.counters.lost_lines.fetch_add(lost, Ordering::Relaxed);
-            self.shared.output_gone.store(self.sink.is_gone(), Ordering::Relaxed);
-            if let Some(open) = self.open.get_mut(&n) {
+        if self.lines.len() >= GATHERED_BYTES {
+            self.write_lines();
+        }
+    }
+
+    /// Writes what has come together, and counts the captures that are finished with it.
+    fn write_lines(&mut self) {
+        let Writer { shared, sink, open, lines, owners, ended, .. } = self;
+        let mut lost = 0;
+        sink.write_lines(lines, |at| {
+            lost += 1;
+            // Behind the last owner's lines stands `meta` alone.
+            let owner = owners.get(owners.partition_point(|(end, _)| *end <= at)).map(|(_, n)| *n);
+            if let Some(open) = owner.and_then(|n| open.get_mut(&n)) {
                 open.torn = true;
             }
+            ended.iter_mut().filter(|(n, _)| Some(*n) == owner).for_each(|(_, torn)| *torn = true);
+        });
+        if lost > 0 {
+            shared.counters.lost_lines.fetch_add(lost, Ordering::Relaxed);
+            shared.output_gone.store(sink.is_gone(), Ordering::Relaxed);
         }
-        if lines.capacity() <= KEPT_BYTES {
-            self.lines = lines;
-            self.lines.clear();
+        let finished = ended.iter().filter(|(_, torn)| !torn).count() as u64;
+        if finished > 0 {
+            shared.counters.finished.fetch_add(finished, Ordering::Relaxed);
+        }
+        ended.clear();
+        owners.clear();
+        lines.clear();
+        if lines.capacity() > KEPT_BYTES {
+            *lines = Vec::new();
         }
     }
 
@@ -271,7 +301,7 @@ impl Writer {
         };
         let (id, head, key) = (id.to_string(), head.to_json(), settings.signing.as_ref());
         if write_meta(&id, head, settings.line_limit, key, &mut self.lines).is_ok() {
-            self.write_lines(0);
+            self.write_lines();
         }
     }
 }
