@@ -13,7 +13,10 @@ use std::{
     time::SystemTime,
 };
 
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Hyphenated};
+
+/// How long an id is in text.
+pub(crate) const ID_BYTES: usize = Hyphenated::LENGTH;
 
 /// A capture's id: a UUIDv7, drawn for this one capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +27,11 @@ impl CaptureId {
     pub(crate) fn new(now_us: i64, random: &[u8; 10]) -> CaptureId {
         let millis = u64::try_from(now_us / 1000).unwrap_or(0);
         CaptureId(uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid())
+    }
+
+    /// As lines spell it, in `room`.
+    pub(crate) fn text<'a>(&self, room: &'a mut [u8; ID_BYTES]) -> &'a str {
+        self.0.hyphenated().encode_lower(room)
     }
 }
 

@@ -26,8 +26,8 @@ use crate::{
 const LINGER: Duration = Duration::from_millis(4);
 /// How often it looks again in vain before it sleeps: a fifth of a second in all.
 const LINGER_ROUNDS: usize = 50;
-/// So many empty batches are kept to be filled again.
-const SPARE_BATCHES: usize = 2;
+/// So many empty batches are kept to be filled again: what a burst of a hundred captures fills, at most a MiB.
+const SPARE_BATCHES: usize = 8;
 
 /// The writer works; it looks again by itself.
 const AWAKE: u8 = 0;

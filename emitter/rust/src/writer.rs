@@ -19,7 +19,7 @@ use crate::{
     batch::{Batch, Message, Texts},
     emitter::{Counts, Shared},
     half::CLOSING_BYTES,
-    identity::{CaptureId, Draw, now_us},
+    identity::{CaptureId, Draw, ID_BYTES, now_us},
     message::HalfTag,
     sink::Sink,
 };
@@ -225,7 +225,7 @@ impl Writer {
     fn part(&self, id: CaptureId, tag: PartTag, head: String) -> Option<PartWriter> {
         // A UUID is always an id, so a part is always made.
         let settings = &self.shared.settings;
-        let part = PartWriter::new(&id.to_string(), tag, head, settings.line_limit).ok()?;
+        let part = PartWriter::new(id.text(&mut [0; ID_BYTES]), tag, head, settings.line_limit).ok()?;
         Some(part.signed(settings.signing.as_ref()))
     }
 
@@ -308,7 +308,7 @@ impl Writer {
 
 /// A status is a number or a text; where it is not known, neither.
 fn status(code: Option<u16>, text: &str) -> Option<Status<'_>> {
-    code.map(Status::Code).or_else(|| (!text.is_empty()).then(|| Status::Text(Cow::Borrowed(text))))
+    code.map(Status::Code).or_else(|| (!text.is_empty()).then_some(Status::Text(Cow::Borrowed(text))))
 }
 
 /// The app's signal handlers must not run on this thread, and a reader that went away must be an error here, not a SIGPIPE to the app.
