@@ -2,6 +2,7 @@
 //!
 //! - [`contest`] sets reassemble beside its yardsticks.
 //! - [`follow`] measures what following files costs.
+//! - [`emitter`] measures what the Rust emitter costs an app.
 //! - [`generate`] writes logs of any size from a seed: the same seed and options give the same bytes.
 //! - [`measure`] runs one program and gives its CPU time, wall time and peak memory.
 //! - [`soak`] kills a daemon for hours and checks what it stored.
@@ -10,6 +11,7 @@
 
 pub mod contest;
 pub mod follow;
+pub mod emitter;
 pub mod generate;
 pub mod measure;
 pub mod size;

@@ -7,10 +7,10 @@ use reassemble_formats::write::Direction;
 
 use crate::{
     context::CaptureContext,
-    emitter::{Draw, Emitter, begin_now},
+    emitter::Emitter,
     half::Half,
-    identity::{CaptureId, TraceParent},
-    message::{CaptureStatus, Headers, RequestStart},
+    identity::{CaptureId, Draw, TraceParent},
+    message::{CaptureStatus, Headers, Peer, RequestStart},
 };
 
 /// What is said of a request before its capture starts. See [`Emitter::begin`].
@@ -18,11 +18,11 @@ use crate::{
 #[must_use = "nothing is captured before `start`"]
 pub struct Begin<'a> {
     emitter: &'a Emitter,
-    proto: Cow<'static, str>,
+    proto: &'static str,
     method: Cow<'static, str>,
     url: String,
     dir: Direction,
-    headers: Headers,
+    headers: Vec<(Cow<'static, str>, Vec<u8>)>,
     peer: Option<String>,
     trace: Option<TraceParent>,
     parent: Option<CaptureId>,
@@ -31,12 +31,7 @@ pub struct Begin<'a> {
 }
 
 impl<'a> Begin<'a> {
-    pub(crate) fn new(
-        emitter: &'a Emitter,
-        proto: Cow<'static, str>,
-        method: Cow<'static, str>,
-        url: String,
-    ) -> Begin<'a> {
+    pub(crate) fn new(emitter: &'a Emitter, proto: &'static str, method: Cow<'static, str>, url: String) -> Begin<'a> {
         let context = CaptureContext::current();
         Begin {
             emitter,
@@ -44,7 +39,7 @@ impl<'a> Begin<'a> {
             method,
             url,
             dir: Direction::Out,
-            headers: Headers::None,
+            headers: Vec::new(),
             peer: None,
             trace: context.as_ref().map(|context| context.trace().clone()),
             parent: context.and_then(|context| context.id()),
@@ -61,12 +56,7 @@ impl<'a> Begin<'a> {
 
     /// Adds a header, or what the protocol has like it. Bytes that are not UTF-8 are written as Latin-1.
     pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Vec<u8>>) -> Self {
-        let mut pairs = match self.headers {
-            Headers::Pairs(pairs) => pairs,
-            _ => Vec::new(),
-        };
-        pairs.push((name.into(), value.into()));
-        self.headers = Headers::Pairs(pairs);
+        self.headers.push((name.into(), value.into()));
         self
     }
 
@@ -107,24 +97,25 @@ impl<'a> Begin<'a> {
 
     fn admit(self) -> Option<Capture> {
         let shared = self.emitter.shared()?;
-        let draw = Draw::new()?;
-        let (id, ts_us) = begin_now(&draw);
+        let draw = Draw::new();
+        let (id, ts_us) = draw.begin_now()?;
         let why = shared.sample(id, self.trace.as_ref())?;
-        let live = shared.admit(RequestStart {
+        let start = RequestStart {
             id,
             ts_us,
             dir: self.dir,
             proto: self.proto,
-            method: self.method,
-            url: self.url,
-            headers: self.headers,
-            peer: self.peer,
-            trace: self.trace,
+            method: &self.method,
+            url: [&self.url, "", "", ""],
+            headers: if self.headers.is_empty() { Headers::None } else { Headers::Pairs(&self.headers) },
+            peer: self.peer.as_deref().map_or(Peer::None, Peer::Text),
+            trace: self.trace.as_ref(),
             parent: self.parent,
-            tags: self.tags,
+            tags: Some(&self.tags),
             why,
             oneway: self.oneway,
-        })?;
+        };
+        let live = shared.admit(&draw, &start)?;
         Some(Capture {
             id: Some(id),
             request: Some(Half::request(Arc::clone(&live))),
@@ -169,8 +160,8 @@ impl Capture {
     {
         if let Some(response) = &mut self.response {
             let pairs: Vec<_> = headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-            let headers = if pairs.is_empty() { Headers::None } else { Headers::Pairs(pairs) };
-            response.respond(Some(status.into()), headers);
+            let headers = if pairs.is_empty() { Headers::None } else { Headers::Pairs(&pairs) };
+            response.respond(Some(&status.into()), headers);
         }
     }
 
@@ -191,7 +182,7 @@ impl Capture {
         let failed = self.error.take();
         let last = if self.response.is_some() { &mut self.response } else { &mut self.request };
         if let (Some(half), Some(error)) = (last, failed) {
-            half.fail(error);
+            half.fail(&error);
         }
         for half in [&mut self.request, &mut self.response].into_iter().flatten() {
             half.end(Headers::None);

@@ -17,12 +17,13 @@ use reassemble_formats::{
 };
 
 use crate::{
+    batch::Message,
     capture::Begin,
     config::{BuildError, Builder, SampleBy},
     filter::Filter,
     half::{CLOSING_BYTES, Live},
-    identity::{CaptureId, TraceParent, fill_random, is_sampled, now_us, push_hex},
-    message::{Message, RequestStart},
+    identity::{CaptureId, Draw, TraceParent, forget_drawn, is_sampled, put_hex},
+    message::RequestStart,
     queue::Queue,
     sink::Sink,
     writer,
@@ -139,6 +140,7 @@ impl Emitter {
     }
 
     pub(crate) fn start(settings: Settings, queue_limit: usize, sink: Sink) -> Result<Emitter, BuildError> {
+        forget_drawn();
         let shared = Arc::new(Shared {
             settings,
             queue: Queue::new(queue_limit),
@@ -174,7 +176,7 @@ impl Emitter {
         method: impl Into<std::borrow::Cow<'static, str>>,
         url: impl Into<String>,
     ) -> Begin<'_> {
-        Begin::new(self, proto.into(), method.into(), url.into())
+        Begin::new(self, proto, method.into(), url.into())
     }
 
     /// Waits until all that was captured so far is written, at most `patience`; false where that was not enough.
@@ -184,16 +186,14 @@ impl Emitter {
             return guard.shut_down(patience);
         }
         let (done, wait) = mpsc::sync_channel(1);
-        guard.shared.queue.push_reserved(Message::Flush(done));
-        guard.shared.queue.wake();
+        guard.shared.queue.order(Message::Flush(done));
         wait.recv_timeout(patience).is_ok()
     }
 
     /// Opens an [`crate::Output::Path`] again, after the file there was renamed away; any other output goes on.
     pub fn reopen(&self) {
         if let Some(guard) = &self.guard {
-            guard.shared.queue.push_reserved(Message::Reopen);
-            guard.shared.queue.wake();
+            guard.shared.queue.order(Message::Reopen);
         }
     }
 
@@ -210,26 +210,6 @@ impl Emitter {
 
     pub(crate) fn shared(&self) -> Option<&Arc<Shared>> {
         self.guard.as_ref().map(|guard| &guard.shared)
-    }
-}
-
-/// Randomness for one capture: ten bytes for its id, 24 for a trace and a span, from one call to the system.
-pub(crate) struct Draw {
-    pub(crate) id: [u8; 10],
-    pub(crate) trace: [u8; 24],
-}
-
-impl Draw {
-    /// `None` where the system has no randomness to give; then nothing is captured.
-    pub(crate) fn new() -> Option<Draw> {
-        let mut bytes = [0; 34];
-        if !fill_random(&mut bytes) {
-            return None;
-        }
-        let mut draw = Draw { id: [0; 10], trace: [0; 24] };
-        draw.id.copy_from_slice(&bytes[..10]);
-        draw.trace.copy_from_slice(&bytes[10..]);
-        Some(draw)
     }
 }
 
@@ -262,34 +242,25 @@ impl Shared {
     }
 
     /// Admits a capture whole, with room for its end, or drops it whole.
-    pub(crate) fn admit(self: &Arc<Self>, start: RequestStart) -> Option<Arc<Live>> {
-        if std::process::id() != self.pid {
+    pub(crate) fn admit(self: &Arc<Self>, draw: &Draw, start: &RequestStart<'_>) -> Option<Arc<Live>> {
+        if draw.pid != self.pid {
             return None;
         }
         let began = Instant::now();
         let admitted = match self.output_gone.load(Ordering::Relaxed) {
             true => None,
-            false => self.queue.admit(Box::new(start), CLOSING_BYTES).ok(),
+            false => self.queue.admit(start, CLOSING_BYTES).ok(),
         };
         if admitted.is_none() {
             self.counters.dropped.fetch_add(1, Ordering::Relaxed);
         }
-        admitted.map(|n| Arc::new(Live { shared: Arc::clone(self), n, start: began }))
+        admitted.map(|n| Arc::new(Live { shared: Arc::clone(self), n, start: began, ts_us: start.ts_us }))
     }
 }
 
 /// A process's name for itself: 16 hex digits.
 pub(crate) fn draw_instance() -> Option<String> {
-    let mut bytes = [0; 8];
-    let mut text = String::new();
-    fill_random(&mut bytes).then(|| {
-        push_hex(&bytes, &mut text);
-        text
-    })
-}
-
-/// When a capture begins.
-pub(crate) fn begin_now(draw: &Draw) -> (CaptureId, i64) {
-    let now = now_us();
-    (CaptureId::new(now, &draw.id), now)
+    let mut digits = [0; 16];
+    put_hex(&Draw::new().bytes::<8>()?, &mut digits);
+    Some(digits.iter().copied().map(char::from).collect())
 }

@@ -47,6 +47,11 @@ impl Filter {
 
 #[cfg(any(feature = "_http", test))]
 impl Filter {
+    /// Whether all is let in.
+    pub(crate) fn is_open(&self) -> bool {
+        self.only.is_empty() && self.skip.is_empty()
+    }
+
     /// Whether a path is let in.
     pub(crate) fn lets_path(&self, path: &str) -> bool {
         self.lets(|pattern| pattern.matches(path))

@@ -2,14 +2,16 @@
 //!
 //! Invariants: a half that has begun is ended exactly once, on drop at the latest; once a piece was left out, none follows it.
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use reassemble_formats::write::MAX_ERROR_BYTES;
 
+#[cfg(feature = "_http")]
+use crate::http::content_type;
 use crate::{
     emitter::Shared,
-    identity::now_us,
-    message::{CaptureStatus, HalfTag, Headers, Message, PartEnd, ResponseStart},
+    message::{CaptureStatus, HalfTag, Headers, PartEnd, ResponseStart, Step},
 };
 
 /// Pieces up to this size are copied: a shared one would keep its whole buffer, often many times larger, alive in the queue.
@@ -24,6 +26,8 @@ pub(crate) struct Live {
     pub(crate) shared: Arc<Shared>,
     pub(crate) n: u64,
     pub(crate) start: Instant,
+    /// `start` by the clock on the wall, in microseconds since 1970.
+    pub(crate) ts_us: i64,
 }
 
 impl Live {
@@ -73,17 +77,18 @@ impl Half {
     }
 
     /// Begins the response. Where the queue has no room for its headers it begins without them, and its body is left out.
-    pub(crate) fn respond(&mut self, status: Option<CaptureStatus>, headers: Headers) {
+    pub(crate) fn respond(&mut self, status: Option<&CaptureStatus>, headers: Headers<'_>) {
         let Some(live) = &self.live else { return };
         if std::mem::replace(&mut self.begun, true) {
             return;
         }
         self.dropped[0] = self.dropped[1];
-        let start = ResponseStart { ts_us: now_us(), us: Some(live.elapsed_us()), status: status.clone(), headers };
-        let message = Message::Respond { n: live.n, start: Box::new(start) };
-        if live.shared.queue.push(message).is_err() {
-            let start = ResponseStart { ts_us: now_us(), us: Some(live.elapsed_us()), status, headers: Headers::None };
-            live.shared.queue.push_reserved(Message::Respond { n: live.n, start: Box::new(start) });
+        let us = live.elapsed_us();
+        let ts_us = live.ts_us.saturating_add_unsigned(us);
+        let mut start = ResponseStart { ts_us, us: Some(us), status, headers };
+        if live.shared.queue.push(live.n, Step::Respond(&start)).is_err() {
+            start.headers = Headers::None;
+            live.shared.queue.push_reserved(live.n, Step::Respond(&start));
             self.cut = Some(Cut::Queue);
         }
     }
@@ -96,9 +101,10 @@ impl Half {
 
     /// Leaves the body out where bodies of its content type are; its length is still counted.
     #[cfg(feature = "_http")]
-    pub(crate) fn filter_body(&mut self, content_type: &str) {
+    pub(crate) fn filter_body(&mut self, headers: &http::HeaderMap) {
         if let Some(live) = &self.live
-            && !live.shared.settings.body_types.lets_content_type(content_type)
+            && !live.shared.settings.body_types.is_open()
+            && !live.shared.settings.body_types.lets_content_type(content_type(headers))
         {
             self.cut.get_or_insert(Cut::Setting);
         }
@@ -112,41 +118,38 @@ impl Half {
 
     /// Takes the next piece of the body.
     pub(crate) fn body(&mut self, bytes: &Bytes) {
+        self.take(bytes, |kept| bytes.slice(..kept));
+    }
+
+    /// Takes a whole body that stays with its owner: what is captured of it is copied.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn body_slice(&mut self, bytes: &[u8]) {
+        self.take(bytes, |kept| Bytes::copy_from_slice(&bytes[..kept]));
+    }
+
+    /// Takes a piece; `share` gives as many bytes of its start as are too many to copy.
+    fn take(&mut self, bytes: &[u8], share: impl FnOnce(usize) -> Bytes) {
         let Some(live) = &self.live else { return };
         self.seen += bytes.len() as u64;
         if bytes.is_empty() || self.cut.is_some() {
             return;
         }
         let room = usize::try_from(live.shared.settings.body_limit - self.taken).unwrap_or(usize::MAX);
-        let piece = if room < bytes.len() {
+        let kept = room.min(bytes.len());
+        if kept < bytes.len() {
             self.cut = Some(Cut::Setting);
-            bytes.slice(..room)
-        } else {
-            bytes.clone()
-        };
-        let piece = if piece.len() <= COPIED_BYTES { Bytes::copy_from_slice(&piece) } else { piece };
-        if piece.is_empty() {
+        }
+        if kept == 0 {
             return;
         }
-        let len = piece.len() as u64;
-        match live.shared.queue.push(Message::Body { n: live.n, half: self.tag, bytes: piece }) {
-            Ok(()) => self.taken += len,
+        let step = match kept <= COPIED_BYTES {
+            true => Step::Copied(self.tag, &bytes[..kept]),
+            false => Step::Shared(self.tag, share(kept)),
+        };
+        match live.shared.queue.push(live.n, step) {
+            Ok(()) => self.taken += kept as u64,
             Err(_) => self.cut = Some(Cut::Queue),
         }
-    }
-
-    /// Takes a whole body that stays with its owner: what is captured of it is copied.
-    #[cfg(feature = "reqwest")]
-    pub(crate) fn body_slice(&mut self, bytes: &[u8]) {
-        let Some(live) = &self.live else { return };
-        let kept = usize::try_from(live.shared.settings.body_limit).map_or(bytes.len(), |limit| limit.min(bytes.len()));
-        if self.cut.is_none() {
-            self.body(&Bytes::copy_from_slice(&bytes[..kept]));
-        }
-        if kept < bytes.len() {
-            self.cut.get_or_insert(Cut::Setting);
-        }
-        self.seen = bytes.len() as u64;
     }
 
     /// Whether all that was expected has passed.
@@ -161,41 +164,39 @@ impl Half {
     }
 
     /// Ends the half, with trailers where there were any.
-    pub(crate) fn end(&mut self, trailers: Headers) {
-        self.close(Cow::Borrowed(""), trailers, Some(self.seen));
+    pub(crate) fn end(&mut self, trailers: Headers<'_>) {
+        self.close("", trailers, Some(self.seen));
     }
 
     /// Ends the half before its time.
-    pub(crate) fn fail(&mut self, error: Cow<'static, str>) {
+    pub(crate) fn fail(&mut self, error: &str) {
         self.close(error, Headers::None, self.expected);
     }
 
-    fn close(&mut self, error: Cow<'static, str>, trailers: Headers, full_len: Option<u64>) {
-        let failed = !error.is_empty();
+    fn close(&mut self, error: &str, trailers: Headers<'_>, full_len: Option<u64>) {
         if !self.begun {
             self.respond(None, Headers::None);
         }
         let Some(live) = self.live.take() else { return };
-        let truncated = failed || self.cut.is_some();
+        let truncated = !error.is_empty() || self.cut.is_some();
+        let status = self.status.take();
         let mut end = PartEnd {
             us: Some(live.elapsed_us()),
-            status: self.status.take(),
+            status: status.as_ref(),
             trailers,
-            error: if self.cut == Some(Cut::Queue) { Cow::Borrowed("queue") } else { error },
+            error: if self.cut == Some(Cut::Queue) { "queue" } else { error },
             truncated,
             full_len: full_len.filter(|_| truncated),
         };
         let queue = &live.shared.queue;
         if end.trailers.cost() + end.error.len() <= CLOSING_BYTES / 4 {
-            queue.push_reserved(Message::End { n: live.n, half: self.tag, end: Box::new(end) });
+            queue.push_reserved(live.n, Step::End(self.tag, &end));
             return;
         }
-        let (us, status) = (end.us, end.status.clone());
-        end.error = Cow::Owned(end.error.chars().take(CLOSING_BYTES).collect());
-        if queue.push(Message::End { n: live.n, half: self.tag, end: Box::new(end) }).is_err() {
-            let error = Cow::Borrowed("queue");
-            let end = PartEnd { us, status, trailers: Headers::None, error, truncated: true, full_len };
-            queue.push_reserved(Message::End { n: live.n, half: self.tag, end: Box::new(end) });
+        end.error = &end.error[..end.error.floor_char_boundary(MAX_ERROR_BYTES)];
+        if queue.push(live.n, Step::End(self.tag, &end)).is_err() {
+            let end = PartEnd { trailers: Headers::None, error: "queue", truncated: true, full_len, ..end };
+            queue.push_reserved(live.n, Step::End(self.tag, &end));
         }
     }
 }
@@ -209,7 +210,7 @@ impl Drop for Half {
             self.end(Headers::None);
         } else {
             let error = self.dropped[usize::from(self.seen > 0)];
-            self.fail(Cow::Borrowed(error));
+            self.fail(error);
         }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn content_type(headers: &HeaderMap) -> &str {
     text(headers, header::CONTENT_TYPE)
 }
 
-/// The declared length of a body.
+/// The declared length of a body, by its headers.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     text(headers, header::CONTENT_LENGTH).parse().ok()
 }

@@ -1,10 +1,22 @@
 //! Who a capture is: its id, the trace that it belongs to, and whether sampling takes it.
 //!
-//! Invariant: every random byte comes from the system's random source when it is needed. Nothing is cached, so a fork repeats no id.
+//! Invariant: every random byte comes from the system's random source and is used once. A thread draws some ahead, for one call costs as much as all
+//! else that an id takes; those belong to one process and to the emitters that there were, so a fork repeats no id.
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{
+    cell::RefCell,
+    fmt, process,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
 
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Hyphenated};
+
+/// How long an id is in text.
+pub(crate) const ID_BYTES: usize = Hyphenated::LENGTH;
 
 /// A capture's id: a UUIDv7, drawn for this one capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +28,11 @@ impl CaptureId {
         let millis = u64::try_from(now_us / 1000).unwrap_or(0);
         CaptureId(uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid())
     }
+
+    /// As lines spell it, in `room`.
+    pub(crate) fn text<'a>(&self, room: &'a mut [u8; ID_BYTES]) -> &'a str {
+        self.0.hyphenated().encode_lower(room)
+    }
 }
 
 impl fmt::Display for CaptureId {
@@ -26,7 +43,16 @@ impl fmt::Display for CaptureId {
 
 /// A W3C `traceparent`, valid as a whole: `00-<32 hex>-<16 hex>-<2 hex>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceParent(Arc<str>);
+pub struct TraceParent(Spelled);
+
+/// All ASCII.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Spelled {
+    /// Of version 00, or as long.
+    Usual([u8; LEN]),
+    /// Of a later version.
+    Longer(Arc<str>),
+}
 
 /// Where the trace id stands.
 const TRACE_ID: std::ops::Range<usize> = 3..35;
@@ -53,7 +79,10 @@ impl TraceParent {
             && !zero(&bytes[SPAN_ID])
             && &bytes[..2] != b"ff"
             && (bytes.len() == LEN || (&bytes[..2] != b"00" && bytes[LEN] == b'-'));
-        good.then(|| TraceParent(text.into()))
+        good.then(|| {
+            let usual = bytes.try_into().map(Spelled::Usual);
+            TraceParent(usual.unwrap_or_else(|_| Spelled::Longer(text.into())))
+        })
     }
 
     /// A new trace, marked as sampled.
@@ -63,13 +92,10 @@ impl TraceParent {
         // An id of zeros alone means none.
         random[15] |= u8::from(random[..16].iter().all(|b| *b == 0));
         random[23] |= u8::from(random[16..].iter().all(|b| *b == 0));
-        let mut text = String::with_capacity(LEN);
-        text.push_str("00-");
-        push_hex(&random[..16], &mut text);
-        text.push('-');
-        push_hex(&random[16..], &mut text);
-        text.push_str("-01");
-        TraceParent(text.into())
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-01";
+        put_hex(&random[..16], &mut text[TRACE_ID]);
+        put_hex(&random[16..], &mut text[SPAN_ID]);
+        TraceParent(Spelled::Usual(text))
     }
 
     /// The same trace with a span of its own, as an outbound call carries it.
@@ -77,30 +103,31 @@ impl TraceParent {
     pub(crate) fn child(&self, random: &[u8; 8]) -> TraceParent {
         let mut span = *random;
         span[7] |= u8::from(span.iter().all(|b| *b == 0));
-        let mut text = String::with_capacity(LEN);
-        text.push_str("00-");
-        text.push_str(self.trace_id());
-        text.push('-');
-        push_hex(&span, &mut text);
-        text.push('-');
-        text.push_str(&self.0[53..LEN]);
-        TraceParent(text.into())
+        let mut text = [0; LEN];
+        text.copy_from_slice(&self.as_str().as_bytes()[..LEN]);
+        text[..2].copy_from_slice(b"00");
+        put_hex(&span, &mut text[SPAN_ID]);
+        TraceParent(Spelled::Usual(text))
     }
 
     /// The 32 hex digits that all of a trace shares.
     pub fn trace_id(&self) -> &str {
-        &self.0[TRACE_ID]
+        &self.as_str()[TRACE_ID]
     }
 
     /// The header's value.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            // ASCII always is UTF-8.
+            Spelled::Usual(text) => std::str::from_utf8(text).unwrap_or_default(),
+            Spelled::Longer(text) => text,
+        }
     }
 }
 
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -109,9 +136,64 @@ pub(crate) fn is_sampled(key: &str, rate: f64) -> bool {
     rate >= 1.0 || f64::from(crc32fast::hash(key.as_bytes())) < rate * 4_294_967_296.0
 }
 
-/// Fills `bytes` from the system's random source; false where it has none to give.
-pub(crate) fn fill_random(bytes: &mut [u8]) -> bool {
-    getrandom::fill(bytes).is_ok()
+/// What a thread draws ahead: enough for a dozen captures.
+const AHEAD_BYTES: usize = 512;
+
+/// Emitters that this process has built, and those before it that it was forked from.
+static EMITTERS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static AHEAD: RefCell<Ahead> = const { RefCell::new(Ahead { bytes: [0; AHEAD_BYTES], used: AHEAD_BYTES, owner: (0, 0) }) };
+}
+
+/// Random bytes that no capture has used yet.
+struct Ahead {
+    bytes: [u8; AHEAD_BYTES],
+    used: usize,
+    /// The process that drew them, and how many emitters it had built. An id of a process can come again in a child that has its own name space of them; such
+    /// a child builds an emitter of its own before it captures anything.
+    owner: (u32, u64),
+}
+
+/// To be called for each emitter: what was drawn before it is not used.
+pub(crate) fn forget_drawn() {
+    EMITTERS.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Randomness for one capture.
+pub(crate) struct Draw {
+    /// The process that draws, asked for once.
+    pub(crate) pid: u32,
+}
+
+impl Draw {
+    pub(crate) fn new() -> Draw {
+        Draw { pid: process::id() }
+    }
+
+    /// Random bytes that nobody else gets; `None` where the system has none to give, and then nothing is captured.
+    pub(crate) fn bytes<const N: usize>(&self) -> Option<[u8; N]> {
+        const { assert!(N <= AHEAD_BYTES) };
+        AHEAD.with_borrow_mut(|ahead| {
+            let owner = (self.pid, EMITTERS.load(Ordering::SeqCst));
+            if ahead.used + N > AHEAD_BYTES || ahead.owner != owner {
+                ahead.used = AHEAD_BYTES;
+                getrandom::fill(&mut ahead.bytes).ok()?;
+                (ahead.used, ahead.owner) = (0, owner);
+            }
+            let mut drawn = [0; N];
+            drawn.copy_from_slice(&ahead.bytes[ahead.used..ahead.used + N]);
+            ahead.used += N;
+            Some(drawn)
+        })
+    }
+
+    /// The id of a capture that begins now, and this instant in microseconds since 1970.
+    pub(crate) fn begin_now(&self) -> Option<(CaptureId, i64)> {
+        let random = self.bytes()?;
+        let now = now_us();
+        Some((CaptureId::new(now, &random), now))
+    }
 }
 
 /// Microseconds since 1970.
@@ -120,12 +202,11 @@ pub(crate) fn now_us() -> i64 {
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Appends bytes as lowercase hex.
-pub(crate) fn push_hex(bytes: &[u8], out: &mut String) {
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            out.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
-        }
+/// Writes bytes as lowercase hex, two digits each.
+pub(crate) fn put_hex(bytes: &[u8], out: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, digits) in bytes.iter().zip(out.chunks_exact_mut(2)) {
+        digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
 }
 
@@ -167,6 +248,33 @@ mod tests {
             assert_eq!(child.trace_id(), trace.trace_id());
             assert_ne!(child, trace);
         }
+    }
+
+    #[test]
+    fn what_was_drawn_is_never_drawn_again() {
+        let draws = |draw: &Draw| (0..100).map(|_| draw.bytes::<10>().unwrap()).collect::<Vec<_>>();
+        let mut all = draws(&Draw::new());
+        // Another process, as far as can be told; then this one again; then with another emitter.
+        all.extend(draws(&Draw { pid: 0 }));
+        all.extend(draws(&Draw::new()));
+        forget_drawn();
+        all.extend(draws(&Draw::new()));
+        all.extend(std::thread::spawn(move || draws(&Draw::new())).join().unwrap());
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 500);
+    }
+
+    #[test]
+    fn what_a_parent_drew_ahead_is_not_its_childs() {
+        let owned = |pid, emitters| AHEAD.with_borrow(|ahead| ahead.owner == (pid, emitters));
+        let emitters = || EMITTERS.load(Ordering::SeqCst);
+        Draw { pid: 1 }.bytes::<10>().unwrap();
+        assert!(owned(1, emitters()));
+        Draw { pid: 2 }.bytes::<10>().unwrap();
+        assert!(owned(2, emitters()));
+        let before = emitters();
+        forget_drawn();
+        Draw { pid: 2 }.bytes::<10>().unwrap();
+        assert!(!owned(2, before));
     }
 
     #[test]

@@ -16,16 +16,18 @@
 //!
 //! # What holds
 //!
-//! - **The app never waits.** A request's own thread copies or shares what passes by and puts it into a queue that is bounded in bytes. A thread
-//!   of the emitter's own cuts lines and writes them. Where the queue is full, whole captures are dropped and counted; one that has begun ends
+//! - **The app never waits.** A request's own thread copies texts and small pieces of bodies into a queue that is bounded in bytes, and shares large pieces with it. A
+//!   thread of the emitter's own does all else: it redacts, cuts lines and writes them. Where the queue is full, whole captures are dropped and counted; one that has begun ends
 //!   with an error that says so, for which room was kept. An output that is closed, full or blocked costs captures, never requests.
 //! - **Bodies are captured as they stream by**, never collected: frames, errors, trailers, size hints and back-pressure pass unchanged.
 //! - **Secrets stay in**: listed headers, listed query parameters and userinfo are redacted before a line is made.
 //! - **Lines can be signed** ([`Builder::signing_key`]), so that nobody who can make the app log a string can make a capture.
-//! - **Each line is one write**, of at most 4,096 bytes unless set otherwise, so that processes can share a pipe.
+//! - **No line is spread over two writes**, and each has at most 4,096 bytes unless set otherwise, so that processes can share a pipe. Lines that are ready together
+//!   share a write where that can't mix them with what others write: to a regular file, and within 4,096 bytes to a pipe.
 //!
 //! A process that forks without executing a new program must build a new [`Emitter`] in the child: the parent's captures nothing there.
 
+mod batch;
 mod capture;
 mod config;
 mod context;

@@ -1,6 +1,6 @@
 //! `CaptureMiddleware`: captures what a service asks of others through reqwest.
 
-use std::{borrow::Cow, collections::BTreeMap, error::Error as _, sync::Arc};
+use std::{error::Error as _, sync::Arc};
 
 use http::{Extensions, HeaderValue};
 use reassemble_formats::write::Direction;
@@ -9,11 +9,11 @@ use reqwest_middleware::{Error, Middleware, Next};
 
 use crate::{
     context::CaptureContext,
-    emitter::{Draw, Emitter, begin_now},
+    emitter::Emitter,
     half::Half,
-    http::{body::CaptureBody, content_length, content_type, protocol, status},
-    identity::TraceParent,
-    message::{Headers, RequestStart},
+    http::{body::CaptureBody, protocol, status},
+    identity::{Draw, TraceParent},
+    message::{Headers, Peer, RequestStart},
 };
 
 /// Captures what a reqwest client asks and is answered, as a middleware of reqwest-middleware.
@@ -45,42 +45,37 @@ impl CaptureMiddleware {
         if !shared.settings.paths.lets_path(request.url().path()) {
             return None;
         }
-        let draw = Draw::new()?;
-        let (id, ts_us) = begin_now(&draw);
+        let draw = Draw::new();
+        let (id, ts_us) = draw.begin_now()?;
         let context = CaptureContext::current();
         let given = request.headers().get("traceparent").and_then(|value| TraceParent::parse(value.to_str().ok()?));
-        let trace = given.unwrap_or_else(|| {
-            let made = match &context {
-                Some(context) => {
-                    let mut span = [0; 8];
-                    span.copy_from_slice(&draw.trace[16..]);
-                    context.trace().child(&span)
-                }
-                None => TraceParent::new(&draw.trace),
-            };
-            if !request.headers().contains_key("traceparent")
-                && let Ok(value) = HeaderValue::from_str(made.as_str())
-            {
-                request.headers_mut().insert("traceparent", value);
-            }
-            made
-        });
+        let trace = match (given, &context) {
+            (Some(given), _) => given,
+            (None, Some(context)) => context.trace().child(&draw.bytes()?),
+            (None, None) => TraceParent::new(&draw.bytes()?),
+        };
+        if !request.headers().contains_key("traceparent")
+            && let Ok(value) = HeaderValue::from_str(trace.as_str())
+        {
+            request.headers_mut().insert("traceparent", value);
+        }
         let why = shared.sample(id, Some(&trace))?;
-        let live = shared.admit(RequestStart {
+        let start = RequestStart {
             id,
             ts_us,
             dir: Direction::Out,
-            proto: protocol(request.version(), request.headers()).into(),
-            method: request.method().as_str().to_owned().into(),
-            url: request.url().to_string(),
-            headers: Headers::Map(Box::new(request.headers().clone())),
-            peer: None,
-            trace: Some(trace),
+            proto: protocol(request.version(), request.headers()),
+            method: request.method().as_str(),
+            url: [request.url().as_str(), "", "", ""],
+            headers: Headers::Map(request.headers()),
+            peer: Peer::None,
+            trace: Some(&trace),
             parent: context.and_then(|context| context.id()),
-            tags: BTreeMap::new(),
+            tags: None,
             why,
             oneway: false,
-        })?;
+        };
+        let live = shared.admit(&draw, &start)?;
         Some((Half::request(Arc::clone(&live)), Half::response(live)))
     }
 }
@@ -98,12 +93,12 @@ impl Middleware for CaptureMiddleware {
         let bodyless = request.method() == http::Method::HEAD;
         match next.run(request, extensions).await {
             Ok(response) => {
-                let headers = Headers::Map(Box::new(response.headers().clone()));
-                answered.respond(status(response.status(), response.headers()), headers);
+                let status = status(response.status(), response.headers());
+                answered.respond(status.as_ref(), Headers::Map(response.headers()));
                 Ok(capture_response_body(response, answered, bodyless))
             }
             Err(error) => {
-                answered.fail(Cow::Owned(describe(&error)));
+                answered.fail(&describe(&error));
                 Err(error)
             }
         }
@@ -111,8 +106,7 @@ impl Middleware for CaptureMiddleware {
 }
 
 fn capture_request_body(request: &mut Request, mut half: Half) {
-    half.filter_body(content_type(request.headers()));
-    let declared = content_length(request.headers());
+    half.filter_body(request.headers());
     match request.body_mut().take() {
         None => half.end(Headers::None),
         Some(body) => {
@@ -122,7 +116,7 @@ fn capture_request_body(request: &mut Request, mut half: Half) {
                     half.end(Headers::None);
                     body
                 }
-                None => Body::wrap(CaptureBody::captured(body, half, declared, None)),
+                None => Body::wrap(CaptureBody::captured(body, half, request.headers(), None)),
             };
             *request.body_mut() = Some(body);
         }
@@ -131,17 +125,16 @@ fn capture_request_body(request: &mut Request, mut half: Half) {
 
 /// The response again, with a body that is captured as it is read. Its URL is not among the parts of an `http::Response` and is carried over.
 fn capture_response_body(response: Response, mut half: Half, bodyless: bool) -> Response {
-    half.filter_body(content_type(response.headers()));
+    half.filter_body(response.headers());
     let url = http::Response::builder().url(response.url().clone()).body(());
     let (mut parts, body) = http::Response::<Body>::from(response).into_parts();
     if let Ok(url) = url {
         parts.extensions.extend(url.into_parts().0.extensions);
     }
-    let declared = content_length(&parts.headers);
     let body = if bodyless {
         CaptureBody::bodyless(body, half, None)
     } else {
-        CaptureBody::captured(body, half, declared, None)
+        CaptureBody::captured(body, half, &parts.headers, None)
     };
     Response::from(http::Response::from_parts(parts, Body::wrap(body)))
 }

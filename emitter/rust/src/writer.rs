@@ -1,11 +1,11 @@
-//! The writer's thread: takes messages in their order, cuts each part into lines, and writes each line at once.
+//! The writer's thread: takes messages in their order, cuts each part into lines, and writes the lines of a batch of messages together.
 //!
 //! Invariants: a capture has an entry from its `Begin` until both its halves have ended, and its kept room is given back then and only then;
-//! a message's cost is given back once its lines are written.
+//! a batch's cost is given back, and a capture counted as finished, once its lines are written; whenever the thread waits, all lines are written.
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     mem,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -16,15 +16,18 @@ use reassemble_formats::write::{
 };
 
 use crate::{
-    emitter::{Counts, Draw, Shared, begin_now},
+    batch::{Batch, Message, Texts},
+    emitter::{Counts, Shared},
     half::CLOSING_BYTES,
-    identity::{CaptureId, now_us},
-    message::{CaptureStatus, HalfTag, Headers, Message, PartEnd, RequestStart, ResponseStart},
+    identity::{CaptureId, Draw, ID_BYTES, now_us},
+    message::HalfTag,
     sink::Sink,
 };
 
 /// A body goes through the cut in slices of this size, so that a large one does not size the buffer of lines.
 const SLICE_BYTES: usize = 64 * 1024;
+/// Lines are written once there are so many bytes of them, and at the end of each batch.
+const GATHERED_BYTES: usize = 32 * 1024;
 /// The buffer of lines gives memory back above this.
 const KEPT_BYTES: usize = 256 * 1024;
 
@@ -53,6 +56,10 @@ pub(crate) struct Writer {
     sink: Sink,
     open: HashMap<u64, Open>,
     lines: Vec<u8>,
+    /// Up to where in `lines` they are of which capture, in order.
+    owners: Vec<(usize, u64)>,
+    /// Captures that have ended and whose last lines are among `lines`; `torn` or not.
+    ended: Vec<(u64, bool)>,
     told: Counts,
     told_at: Instant,
 }
@@ -64,6 +71,8 @@ impl Writer {
             sink,
             open: HashMap::new(),
             lines: Vec::new(),
+            owners: Vec::new(),
+            ended: Vec::new(),
             told: Counts::default(),
             told_at: Instant::now(),
         }
@@ -72,16 +81,20 @@ impl Writer {
     /// Runs until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         block_signals();
-        let mut batch = Vec::new();
+        let mut read = Batch::default();
         loop {
             let closed = self.shared.queue.is_closed();
-            self.shared.queue.take(&mut batch);
-            let idle = batch.is_empty();
-            for message in batch.drain(..) {
-                let cost = message.cost();
-                self.handle(message);
-                self.shared.queue.release(cost);
-            }
+            let idle;
+            (read, idle) = match self.shared.queue.take(read) {
+                Ok(mut batch) => {
+                    let (messages, mut texts) = batch.read();
+                    messages.for_each(|message| self.handle(message, &mut texts));
+                    self.write_lines();
+                    self.shared.queue.release(batch.cost());
+                    (batch, false)
+                }
+                Err(read) => (read, true),
+            };
             let next = self.tell_when_due();
             if idle && closed {
                 break;
@@ -93,68 +106,71 @@ impl Writer {
         for n in self.open.keys().copied().collect::<Vec<_>>() {
             self.close(n);
         }
+        self.write_lines();
         self.tell();
     }
 
-    fn handle(&mut self, message: Message) {
+    /// Takes all texts of the message, whatever becomes of it.
+    fn handle(&mut self, message: Message, texts: &mut Texts<'_>) {
         match message {
-            Message::Begin { n, start } => self.begin(n, *start),
-            Message::Respond { n, start } => self.respond(n, *start),
-            Message::Body { n, half, bytes } => self.body(n, half, &bytes),
-            Message::End { n, half, end } => self.end(n, half, &end),
+            Message::Begin { n, id, ts_us, dir, proto, peer, parent, why, oneway, headers, tags } => {
+                let (method, url, named_peer, trace) = (texts.text(), texts.text(), texts.text(), texts.text());
+                let settings = &self.shared.settings;
+                let head = RequestHead {
+                    ts_us: Some(ts_us),
+                    service: settings.service.as_str().into(),
+                    host: settings.host.as_str().into(),
+                    inst: settings.inst.as_str().into(),
+                    n: Some(n),
+                    dir: Some(dir),
+                    proto: proto.into(),
+                    method: method.into(),
+                    url: settings.redactor.url(url),
+                    headers: self.pairs(headers, texts),
+                    peer: peer.map_or(Cow::Borrowed(named_peer), |address| Cow::Owned(address.to_string())),
+                    trace: trace.into(),
+                    parent: parent.map(|id| id.to_string()).unwrap_or_default().into(),
+                    tags: (0..tags).map(|_| (texts.text().into(), texts.text().into())).collect::<BTreeMap<_, _>>(),
+                    rate: Some(settings.rate),
+                    why: Some(why),
+                    body_enc: "".into(),
+                    oneway,
+                };
+                let request = self.part(id, PartTag::Req, head.to_json());
+                self.open.insert(n, Open { id, request, response: None, awaited: !oneway, torn: false });
+            }
+            Message::Respond { n, ts_us, us, code, headers } => {
+                let status = status(code, texts.text());
+                let headers = self.pairs(headers, texts);
+                self.respond(n, &ResponseHead { ts_us: Some(ts_us), us, status, headers, body_enc: "".into() });
+            }
+            Message::Copied { n, half } => self.body(n, half, texts.bytes()),
+            Message::Shared { n, half, bytes } => self.body(n, half, &bytes),
+            Message::End { n, half, us, code, truncated, full_len, trailers } => {
+                let status = status(code, texts.text());
+                let error = texts.text().into();
+                let trailers = self.pairs(trailers, texts);
+                self.end(n, half, &Tail { us, status, trailers, error, truncated, full_len });
+            }
             Message::Flush(done) => {
+                self.write_lines();
                 // Who asked may have stopped waiting.
                 done.send(()).ok();
             }
             Message::Reopen => {
+                self.write_lines();
                 self.sink.reopen();
                 self.shared.output_gone.store(self.sink.is_gone(), Ordering::Relaxed);
             }
         }
     }
 
-    fn begin(&mut self, n: u64, start: RequestStart) {
-        let settings = &self.shared.settings;
-        let redactor = &settings.redactor;
-        let head = RequestHead {
-            ts_us: Some(start.ts_us),
-            service: settings.service.as_str().into(),
-            host: settings.host.as_str().into(),
-            inst: settings.inst.as_str().into(),
-            n: Some(n),
-            dir: Some(start.dir),
-            proto: start.proto,
-            method: start.method,
-            url: redactor.url(&start.url),
-            headers: self.pairs(&start.headers),
-            peer: start.peer.unwrap_or_default().into(),
-            trace: start.trace.as_ref().map_or("", |trace| trace.as_str()).into(),
-            parent: start.parent.map(|id| id.to_string()).unwrap_or_default().into(),
-            tags: start.tags.into_iter().map(|(name, value)| (name, value.into())).collect(),
-            rate: Some(settings.rate),
-            why: Some(start.why),
-            body_enc: "".into(),
-            oneway: start.oneway,
-        };
-        let request = self.part(start.id, PartTag::Req, head.to_json());
-        self.open.insert(n, Open { id: start.id, request, response: None, awaited: !start.oneway, torn: false });
-    }
-
-    fn respond(&mut self, n: u64, start: ResponseStart) {
-        let head = ResponseHead {
-            ts_us: Some(start.ts_us),
-            us: start.us,
-            status: status(start.status.as_ref()),
-            headers: self.pairs(&start.headers),
-            body_enc: "".into(),
-        };
-        let head = head.to_json();
-        if let Some(id) = self.open.get(&n).map(|open| open.id) {
-            let response = self.part(id, PartTag::Res, head);
-            if let Some(open) = self.open.get_mut(&n) {
-                open.response = response;
-                open.awaited = false;
-            }
+    fn respond(&mut self, n: u64, head: &ResponseHead<'_>) {
+        let Some(id) = self.open.get(&n).map(|open| open.id) else { return };
+        let response = self.part(id, PartTag::Res, head.to_json());
+        if let Some(open) = self.open.get_mut(&n) {
+            open.response = response;
+            open.awaited = false;
         }
     }
 
@@ -164,23 +180,15 @@ impl Writer {
             let before = part.held_bytes();
             part.body(slice, &mut self.lines);
             self.shared.queue.hold(before, part.held_bytes());
-            self.write_lines(n);
+            self.gathered(n);
         }
     }
 
-    fn end(&mut self, n: u64, half: HalfTag, end: &PartEnd) {
-        let tail = Tail {
-            us: end.us,
-            status: status(end.status.as_ref()),
-            trailers: self.pairs(&end.trailers),
-            error: Cow::Borrowed(&end.error),
-            truncated: end.truncated,
-            full_len: end.full_len,
-        };
+    fn end(&mut self, n: u64, half: HalfTag, tail: &Tail<'_>) {
         let Some(part) = self.open.get_mut(&n).and_then(|open| open.half(half).take()) else { return };
         self.shared.queue.hold(part.held_bytes(), 0);
-        part.finish(&tail, &mut self.lines);
-        self.write_lines(n);
+        part.finish(tail, &mut self.lines);
+        self.gathered(n);
         self.forget_ended(n);
     }
 
@@ -190,60 +198,73 @@ impl Writer {
             && let Some(open) = self.open.remove(&n)
         {
             self.shared.queue.release(CLOSING_BYTES);
-            if !open.torn {
-                self.shared.counters.finished.fetch_add(1, Ordering::Relaxed);
-            }
+            self.ended.push((n, open.torn));
         }
     }
 
     /// Ends what the app has not ended when the emitter was.
     fn close(&mut self, n: u64) {
-        let end = |error| PartEnd {
-            us: None,
-            status: None,
-            trailers: Headers::None,
-            error: Cow::Borrowed(error),
-            truncated: true,
-            full_len: None,
-        };
         if self.open.get(&n).is_some_and(|open| open.awaited) {
-            self.respond(n, ResponseStart { ts_us: now_us(), us: None, status: None, headers: Headers::None });
+            self.respond(n, &ResponseHead { ts_us: Some(now_us()), ..ResponseHead::default() });
         }
-        self.end(n, HalfTag::Request, &end("shutdown"));
-        self.end(n, HalfTag::Response, &end("shutdown"));
+        let tail = Tail { error: "shutdown".into(), truncated: true, ..Tail::default() };
+        self.end(n, HalfTag::Request, &tail);
+        self.end(n, HalfTag::Response, &tail);
     }
 
     /// Redacted pairs; header bytes that are not UTF-8 as Latin-1.
-    fn pairs<'a>(&self, headers: &'a Headers) -> Option<Vec<(Cow<'a, str>, Cow<'a, str>)>> {
+    fn pairs<'a>(&self, count: Option<usize>, texts: &mut Texts<'a>) -> Option<Vec<(Cow<'a, str>, Cow<'a, str>)>> {
         let redactor = &self.shared.settings.redactor;
-        let kept =
-            |(name, value): (&'a str, &'a [u8])| (Cow::Borrowed(name), redactor.header_value(name, header_text(value)));
-        headers.pairs().map(|pairs| pairs.into_iter().map(kept).collect())
+        let mut pair = || {
+            let (name, value) = (texts.text(), texts.bytes());
+            (Cow::Borrowed(name), redactor.header_value(name, header_text(value)))
+        };
+        count.map(|count| (0..count).map(|_| pair()).collect())
     }
 
     fn part(&self, id: CaptureId, tag: PartTag, head: String) -> Option<PartWriter> {
         // A UUID is always an id, so a part is always made.
         let settings = &self.shared.settings;
-        let part = PartWriter::new(&id.to_string(), tag, head, settings.line_limit).ok()?;
+        let part = PartWriter::new(id.text(&mut [0; ID_BYTES]), tag, head, settings.line_limit).ok()?;
         Some(part.signed(settings.signing.as_ref()))
     }
 
-    fn write_lines(&mut self, n: u64) {
-        let lines = mem::take(&mut self.lines);
-        let mut lost = 0;
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            lost += u64::from(!self.sink.write_line(line));
+    /// Notes whose lines the last ones are, and writes where enough have come together.
+    fn gathered(&mut self, n: u64) {
+        if self.owners.last().map_or(0, |(end, _)| *end) < self.lines.len() {
+            self.owners.push((self.lines.len(), n));
         }
-        if lost > 0 {
-            self.shared.counters.lost_lines.fetch_add(lost, Ordering::Relaxed);
-            self.shared.output_gone.store(self.sink.is_gone(), Ordering::Relaxed);
-            if let Some(open) = self.open.get_mut(&n) {
+        if self.lines.len() >= GATHERED_BYTES {
+            self.write_lines();
+        }
+    }
+
+    /// Writes what has come together, and counts the captures that are finished with it.
+    fn write_lines(&mut self) {
+        let Writer { shared, sink, open, lines, owners, ended, .. } = self;
+        let mut lost = 0;
+        sink.write_lines(lines, |at| {
+            lost += 1;
+            // Behind the last owner's lines stands `meta` alone.
+            let owner = owners.get(owners.partition_point(|(end, _)| *end <= at)).map(|(_, n)| *n);
+            if let Some(open) = owner.and_then(|n| open.get_mut(&n)) {
                 open.torn = true;
             }
+            ended.iter_mut().filter(|(n, _)| Some(*n) == owner).for_each(|(_, torn)| *torn = true);
+        });
+        if lost > 0 {
+            shared.counters.lost_lines.fetch_add(lost, Ordering::Relaxed);
+            shared.output_gone.store(sink.is_gone(), Ordering::Relaxed);
         }
-        if lines.capacity() <= KEPT_BYTES {
-            self.lines = lines;
-            self.lines.clear();
+        let finished = ended.iter().filter(|(_, torn)| !torn).count() as u64;
+        if finished > 0 {
+            shared.counters.finished.fetch_add(finished, Ordering::Relaxed);
+        }
+        ended.clear();
+        owners.clear();
+        lines.clear();
+        if lines.capacity() > KEPT_BYTES {
+            *lines = Vec::new();
         }
     }
 
@@ -266,8 +287,7 @@ impl Writer {
         if mem::replace(&mut self.told, counts) == counts {
             return;
         }
-        let Some(draw) = Draw::new() else { return };
-        let (id, ts_us) = begin_now(&draw);
+        let Some((id, ts_us)) = Draw::new().begin_now() else { return };
         let settings = &self.shared.settings;
         let head = MetaHead {
             ts_us: Some(ts_us),
@@ -281,16 +301,14 @@ impl Writer {
         };
         let (id, head, key) = (id.to_string(), head.to_json(), settings.signing.as_ref());
         if write_meta(&id, head, settings.line_limit, key, &mut self.lines).is_ok() {
-            self.write_lines(0);
+            self.write_lines();
         }
     }
 }
 
-fn status(status: Option<&CaptureStatus>) -> Option<Status<'_>> {
-    status.map(|status| match status {
-        CaptureStatus::Code(code) => Status::Code(*code),
-        CaptureStatus::Text(text) => Status::Text(Cow::Borrowed(text)),
-    })
+/// A status is a number or a text; where it is not known, neither.
+fn status(code: Option<u16>, text: &str) -> Option<Status<'_>> {
+    code.map(Status::Code).or_else(|| (!text.is_empty()).then_some(Status::Text(Cow::Borrowed(text))))
 }
 
 /// The app's signal handlers must not run on this thread, and a reader that went away must be an error here, not a SIGPIPE to the app.

@@ -63,15 +63,22 @@ pub(super) fn escape_within(text: &str, room: usize, out: &mut impl TextOut) -> 
     let bytes = text.as_bytes();
     let mut room = room;
     let mut at = 0;
+    let mut block = [0; BLOCK_BYTES];
     loop {
-        // JSON within JSON has an escape every few bytes: eight bytes at once are far cheaper than each run and escape by itself.
-        while room >= ESCAPED_WORD_BYTES
+        // JSON within JSON has an escape every few bytes: eight bytes at once are far cheaper than each run and escape by itself, and many such
+        // words at once cheaper than a copy for each.
+        let mut len = 0;
+        while len + ESCAPED_WORD_BYTES <= BLOCK_BYTES.min(room)
             && let Some(word) = bytes.get(at..at + 8)
-            && let Some((escaped, len)) = escape_word(word)
+            && let Some(escaped_bytes) = escape_word(word, &mut block[len..len + ESCAPED_WORD_BYTES])
         {
-            out.put_ascii(&escaped[..len]);
-            room -= len;
+            len += escaped_bytes;
             at += 8;
+        }
+        out.put_ascii(&block[..len]);
+        room -= len;
+        if len + ESCAPED_WORD_BYTES > BLOCK_BYTES {
+            continue;
         }
         let run = plain_run(&bytes[at..]);
         if run > room {
@@ -95,6 +102,8 @@ pub(super) fn escape_within(text: &str, room: usize, out: &mut impl TextOut) -> 
 
 /// The longest that [`escape_word`] makes of eight bytes.
 const ESCAPED_WORD_BYTES: usize = 8 * 2;
+/// So much is escaped before it is copied.
+const BLOCK_BYTES: usize = 256;
 
 /// Of each ASCII byte whether it has a two-byte escape (1 or 0), and the last byte of what is written for it; 2 for what takes six.
 static SHORT: [(u8, u8); 128] = {
@@ -112,15 +121,16 @@ static SHORT: [(u8, u8); 128] = {
     all
 };
 
-/// Eight ASCII bytes escaped, where one at least needs it and none takes six bytes; `None` for any others. Without a branch on each byte: where quotes
-/// fall can't be predicted.
-fn escape_word(word: &[u8]) -> Option<([u8; ESCAPED_WORD_BYTES], usize)> {
+/// Escapes eight ASCII bytes, of which one at least needs it and none takes six bytes, into [`ESCAPED_WORD_BYTES`]; gives how many it wrote, and `None` for any
+/// others. Without a branch on each byte: where quotes fall can't be predicted.
+fn escape_word(word: &[u8], escaped: &mut [u8]) -> Option<usize> {
     let packed = pack(word);
     if packed & HIGHS != 0 || marks(packed) == 0 {
         return None;
     }
-    let (mut escaped, mut len, mut kinds) = ([0; ESCAPED_WORD_BYTES], 0, 0);
-    for &byte in word {
+    let escaped: &mut [u8; ESCAPED_WORD_BYTES] = escaped.try_into().ok()?;
+    let (mut len, mut kinds) = (0, 0);
+    for &byte in &word[..8] {
         let (kind, last) = SHORT[usize::from(byte & 0x7f)];
         kinds |= kind;
         // The backslash gives way to the byte itself where there is no escape.
@@ -129,7 +139,7 @@ fn escape_word(word: &[u8]) -> Option<([u8; ESCAPED_WORD_BYTES], usize)> {
         escaped[len % ESCAPED_WORD_BYTES] = last;
         len += 1;
     }
-    (kinds < 2).then_some((escaped, len))
+    (kinds < 2).then_some(len)
 }
 
 /// How many bytes at the start of `bytes` need no escape.

@@ -1,7 +1,8 @@
 //! The cut of one part into lines: the rules of [`crate::write`], one method a rule.
 //!
-//! Invariants: `line` is the start of the line that is open, never longer than the limit; `pending` is body that the open line will hold,
-//! at most one byte more than one line's window; a line goes to `out` only when something must follow it, or at the end; `signing` holds
+//! Invariants: the open line is what stands in `line` from `at` on, never longer than the limit; while lines are made `line` is the caller's buffer, in which they are
+//! written where they will stay, and between calls it is the writer's own, with `at` 0; `pending` is body that the open line will hold,
+//! at most one byte more than one line's window; a line is given out only when something must follow it, or at the end; `signing` holds
 //! what the open line says, in its order, and nothing of an earlier one.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -49,8 +50,10 @@ const MIN_ROOM_BYTES: usize = 6;
 pub struct PartWriter {
     id: Box<str>,
     part: PartTag,
-    /// The open line so far; empty until the head is written.
+    /// Ends with the open line so far, which is empty until the head is written.
     line: Vec<u8>,
+    /// Where the open line begins.
+    at: usize,
     seq: u64,
     limit: usize,
     /// What ends every line: `}` and the newline, and the signature where there is one.
@@ -78,6 +81,7 @@ impl PartWriter {
             id: id.into(),
             part,
             line: Vec::new(),
+            at: 0,
             seq: 0,
             limit: limit.bytes(),
             close_bytes: CLOSE_BYTES,
@@ -108,13 +112,24 @@ impl PartWriter {
         if bytes.is_empty() {
             return;
         }
-        self.begin(out);
         self.len += bytes.len() as u64;
         self.crc.update(bytes);
+        if self.pending.len() + bytes.len() <= self.window_ahead() {
+            self.pending.extend_from_slice(bytes);
+            return;
+        }
+        let own = self.enter(out);
+        self.cut(bytes);
+        self.leave(own, out);
+    }
+
+    /// Cuts what is pending and these bytes into lines, up to what the open line may still hold.
+    fn cut(&mut self, bytes: &[u8]) {
+        self.begin();
         let mut bytes = bytes;
         loop {
             let Some(window) = self.window() else {
-                self.end_line(out);
+                self.end_line();
                 continue;
             };
             // One byte more than the window shows that the body goes on behind it.
@@ -141,21 +156,45 @@ impl PartWriter {
                 }
                 self.pending = pending;
             }
-            self.end_line(out);
+            self.end_line();
         }
     }
 
     /// Ends the part: appends what is left, with `of` and the tail. Returns how many lines the part has.
     pub fn finish(mut self, tail: &Tail<'_>, out: &mut Vec<u8>) -> u64 {
-        self.finish_body(out);
+        let own = self.enter(out);
+        self.finish_body();
         let text = tail.to_json(self.len, self.crc.clone().finalize());
-        if !self.put_end(Some(&text), out) {
-            self.end_line(out);
-            if !self.put_end(Some(&text), out) {
-                self.put_tail_fragments(&text, out);
+        if !self.put_end(Some(&text)) {
+            self.end_line();
+            if !self.put_end(Some(&text)) {
+                self.put_tail_fragments(&text);
             }
         }
+        self.leave(own, out);
         self.seq + 1
+    }
+
+    /// Goes on with the open line at the end of `out`; gives the memory that it lay in.
+    fn enter(&mut self, out: &mut Vec<u8>) -> Vec<u8> {
+        let own = std::mem::replace(&mut self.line, std::mem::take(out));
+        self.at = self.line.len();
+        self.line.extend_from_slice(&own);
+        own
+    }
+
+    /// Puts the open line back into memory of its own, and leaves to `out` what stands before it.
+    fn leave(&mut self, mut own: Vec<u8>, out: &mut Vec<u8>) {
+        own.clear();
+        own.extend_from_slice(&self.line[self.at..]);
+        self.line.truncate(self.at);
+        *out = std::mem::replace(&mut self.line, own);
+        self.at = 0;
+    }
+
+    /// How long the open line is so far.
+    fn line_len(&self) -> usize {
+        self.line.len() - self.at
     }
 
     /// How much memory the writer holds for body bytes that no line has taken yet, and for what the open line's signature is over.
@@ -169,17 +208,17 @@ impl PartWriter {
     }
 
     /// Rule 2: opens the first line with the head, or writes its fragments up to the last.
-    fn begin(&mut self, out: &mut Vec<u8>) {
+    fn begin(&mut self) {
         let Some(head) = self.head.take() else { return };
         self.open_line();
-        if self.signing.is_none() && self.line.len() + br#","head":"#.len() + head.len() + CLOSE_BYTES <= self.limit {
+        if self.signing.is_none() && self.line_len() + br#","head":"#.len() + head.len() + CLOSE_BYTES <= self.limit {
             self.line.extend_from_slice(br#","head":"#);
             self.line.extend_from_slice(head.as_bytes());
             return;
         }
         let mut rest = head.as_str();
         loop {
-            let room = self.limit - self.line.len() - FRAGMENT_BYTES - self.close_bytes;
+            let room = self.limit - self.line_len() - FRAGMENT_BYTES - self.close_bytes;
             self.line.extend_from_slice(br#","headf":""#);
             let used = escape_within(rest, room, &mut self.line);
             self.line.push(b'"');
@@ -191,8 +230,19 @@ impl PartWriter {
             if rest.is_empty() {
                 return;
             }
-            self.end_line(out);
+            self.end_line();
         }
+    }
+
+    /// How much of the body may wait without more ado: the open line's window; where that is not open yet, what a head that stands in it whole will leave.
+    fn window_ahead(&self) -> usize {
+        let Some(head) = &self.head else { return self.window().unwrap_or(0) };
+        if self.signing.is_some() {
+            return 0;
+        }
+        let start: usize = self.line_start().iter().map(|text| text.len()).sum();
+        let taken = start + 1 + br#","head":"#.len() + head.len() + PIECE_BYTES + CLOSE_BYTES;
+        self.limit.checked_sub(taken).filter(|room| *room >= MIN_ROOM_BYTES).unwrap_or(0)
     }
 
     /// Rules 3 and 4: how many bytes the next piece may be chosen from; `None` where the open line takes no piece.
@@ -203,7 +253,7 @@ impl PartWriter {
     }
 
     fn room(&self) -> usize {
-        self.limit.saturating_sub(self.line.len() + PIECE_BYTES + self.close_bytes)
+        self.limit.saturating_sub(self.line_len() + PIECE_BYTES + self.close_bytes)
     }
 
     /// Rules 5 to 7: writes a piece from the start of `window` onto the open line; returns how many bytes it took.
@@ -256,26 +306,26 @@ impl PartWriter {
     }
 
     /// Rule 8: what is left of the body, up to its last piece, whose line stays open.
-    fn finish_body(&mut self, out: &mut Vec<u8>) {
-        self.begin(out);
+    fn finish_body(&mut self) {
+        self.begin();
         let pending = std::mem::take(&mut self.pending);
         let mut rest = pending.as_slice();
         while !rest.is_empty() {
             let Some(window) = self.window() else {
-                self.end_line(out);
+                self.end_line();
                 continue;
             };
             let window = window.min(rest.len());
             let used = self.put_piece(&rest[..window], window < rest.len());
             rest = &rest[used..];
             if !rest.is_empty() {
-                self.end_line(out);
+                self.end_line();
             }
         }
     }
 
     /// Rule 9: `of` and the tail onto the open line, which ends the part; false where they do not fit.
-    fn put_end(&mut self, tail: Option<&str>, out: &mut Vec<u8>) -> bool {
+    fn put_end(&mut self, tail: Option<&str>) -> bool {
         let before = self.line.len();
         self.put_of();
         match tail {
@@ -290,22 +340,22 @@ impl PartWriter {
             }
             None => (),
         }
-        if self.line.len() + self.close_bytes > self.limit {
+        if self.line_len() + self.close_bytes > self.limit {
             self.line.truncate(before);
             return false;
         }
         self.sign_end(tail.unwrap_or_default(), true);
-        self.close_line(out);
+        self.close_line();
         true
     }
 
     /// Rule 10.
-    fn put_tail_fragments(&mut self, tail: &str, out: &mut Vec<u8>) {
+    fn put_tail_fragments(&mut self, tail: &str) {
         let mut rest = tail;
         loop {
             let before = self.line.len();
             self.put_of();
-            let room = self.limit - self.line.len() - FRAGMENT_BYTES - self.close_bytes;
+            let room = self.limit - self.line_len() - FRAGMENT_BYTES - self.close_bytes;
             let mut fragment = Vec::with_capacity(room);
             let used = escape_within(rest, room, &mut fragment);
             self.sign_end(&rest[..used], used == rest.len());
@@ -317,10 +367,10 @@ impl PartWriter {
             self.line.extend_from_slice(&fragment);
             self.line.push(b'"');
             if rest.is_empty() {
-                self.close_line(out);
+                self.close_line();
                 return;
             }
-            self.end_line(out);
+            self.end_line();
         }
     }
 
@@ -337,15 +387,20 @@ impl PartWriter {
         }
     }
 
+    /// What every line begins with, up to the number.
+    fn line_start(&self) -> [&str; 5] {
+        [r#"{"cap1":""#, &self.id, r#"","part":""#, self.part.as_str(), r#"","seq":"#]
+    }
+
     fn open_line(&mut self) {
-        self.line.clear();
-        let start = [r#"{"cap1":""#, &self.id, r#"","part":""#, self.part.as_str(), r#"","seq":"#];
-        start.into_iter().for_each(|text| self.line.extend_from_slice(text.as_bytes()));
-        push_number(self.seq, &mut self.line);
+        let mut line = std::mem::take(&mut self.line);
+        self.line_start().into_iter().for_each(|text| line.extend_from_slice(text.as_bytes()));
+        push_number(self.seq, &mut line);
+        self.line = line;
     }
 
     /// The one place where a line is completed and given out.
-    fn close_line(&mut self, out: &mut Vec<u8>) {
+    fn close_line(&mut self) {
         if let Some(signing) = &mut self.signing {
             let signature = signing.sign(&self.id, self.part, self.seq);
             self.line.extend_from_slice(br#","sig":""#);
@@ -353,12 +408,12 @@ impl PartWriter {
             self.line.push(b'"');
         }
         self.line.extend_from_slice(b"}\n");
-        debug_assert!(self.line.len() <= self.limit, "a line of {} bytes", self.line.len());
-        out.extend_from_slice(&self.line);
+        debug_assert!(self.line_len() <= self.limit, "a line of {} bytes", self.line_len());
+        self.at = self.line.len();
     }
 
-    fn end_line(&mut self, out: &mut Vec<u8>) {
-        self.close_line(out);
+    fn end_line(&mut self) {
+        self.close_line();
         self.seq += 1;
         self.open_line();
     }
@@ -405,10 +460,12 @@ pub fn write_meta(
     out: &mut Vec<u8>,
 ) -> Result<(), WriteError> {
     let mut part = PartWriter::new(id, PartTag::Meta, head, limit)?.signed(key);
-    part.begin(out);
-    if !part.put_end(None, out) {
-        part.end_line(out);
-        part.put_end(None, out);
+    let own = part.enter(out);
+    part.begin();
+    if !part.put_end(None) {
+        part.end_line();
+        part.put_end(None);
     }
+    part.leave(own, out);
     Ok(())
 }

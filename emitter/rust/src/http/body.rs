@@ -3,7 +3,6 @@
 //! Invariant: frames, errors, size hints and the end are the inner body's, in its order and at its pace.
 
 use std::{
-    borrow::Cow,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -13,7 +12,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::grpc_status;
+use super::{content_length, grpc_status};
 use crate::{
     context::{CaptureContext, within},
     half::Half,
@@ -37,14 +36,14 @@ impl<B: Body> CaptureBody<B> {
         CaptureBody { inner, half: None, context }
     }
 
-    /// A body whose half ends with it. `declared` is its length by its headers.
+    /// A body whose half ends with it. Its headers may declare its length.
     pub(crate) fn captured(
         inner: B,
         mut half: Half,
-        declared: Option<u64>,
+        headers: &HeaderMap,
         context: Option<CaptureContext>,
     ) -> CaptureBody<B> {
-        half.expect(inner.size_hint().exact().or(declared));
+        half.expect(inner.size_hint().exact().or_else(|| content_length(headers)));
         if inner.is_end_stream() {
             half.end(Headers::None);
         }
@@ -84,7 +83,7 @@ where
                     end_with(half, trailers);
                 }
             }
-            Some(Err(error)) => half.fail(Cow::Owned(error.to_string())),
+            Some(Err(error)) => half.fail(&error.to_string()),
             None => half.end(Headers::None),
         }
         Poll::Ready(frame)
@@ -103,7 +102,7 @@ fn end_with(half: &mut Half, trailers: &HeaderMap) {
     if let Some(status) = grpc_status(trailers) {
         half.end_status(status);
     }
-    half.end(Headers::Map(Box::new(trailers.clone())));
+    half.end(Headers::Map(trailers));
 }
 
 impl<B: Body + Default> Default for CaptureBody<B> {

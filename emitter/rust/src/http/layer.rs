@@ -3,26 +3,30 @@
 use std::{
     fmt,
     future::Future,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::{Extensions, Method, Request, Response, StatusCode, header, request};
+use http::{Extensions, HeaderName, Method, Request, Response, StatusCode, header, request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use reassemble_formats::write::Direction;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{body::CaptureBody, content_length, content_type, protocol, status};
+use super::{body::CaptureBody, protocol, status};
 use crate::{
     context::{CaptureContext, within},
-    emitter::{Draw, Emitter, begin_now},
+    emitter::Emitter,
     half::Half,
-    identity::TraceParent,
-    message::{Headers, RequestStart},
+    identity::{Draw, TraceParent},
+    message::{Headers, Peer, RequestStart},
 };
+
+/// Where a request bears its trace.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Where a peer's address is found among a request's extensions.
 type PeerOf = Arc<dyn Fn(&Extensions) -> Option<String> + Send + Sync>;
@@ -44,13 +48,13 @@ type PeerOf = Arc<dyn Fn(&Extensions) -> Option<String> + Send + Sync>;
 pub struct CaptureLayer {
     emitter: Emitter,
     scheme: Option<Arc<str>>,
-    peer_of: PeerOf,
+    peer_of: Option<PeerOf>,
 }
 
 impl CaptureLayer {
     /// A layer that hands captures to `emitter`.
     pub fn new(emitter: Emitter) -> CaptureLayer {
-        CaptureLayer { emitter, scheme: None, peer_of: Arc::new(default_peer) }
+        CaptureLayer { emitter, scheme: None, peer_of: None }
     }
 
     /// The scheme by which clients reach this server, `http` or `https`. With it, and the `Host` header, the URLs of HTTP/1 requests are absolute.
@@ -63,7 +67,7 @@ impl CaptureLayer {
     /// Where the peer's address is found among a request's extensions. With the feature `axum` it is `ConnectInfo<SocketAddr>` unless set otherwise.
     #[must_use]
     pub fn peer(mut self, of: impl Fn(&Extensions) -> Option<String> + Send + Sync + 'static) -> CaptureLayer {
-        self.peer_of = Arc::new(of);
+        self.peer_of = Some(Arc::new(of));
         self
     }
 
@@ -73,71 +77,62 @@ impl CaptureLayer {
         if !shared.settings.paths.lets_path(parts.uri.path()) {
             return (None, None);
         }
-        let Some(draw) = Draw::new() else { return (None, None) };
-        let (id, ts_us) = begin_now(&draw);
-        let received = parts.headers.get("traceparent").and_then(|value| TraceParent::parse(value.to_str().ok()?));
-        let trace = received.unwrap_or_else(|| TraceParent::new(&draw.trace));
-        let why = shared.sample(id, Some(&trace));
-        let live = why.and_then(|why| {
-            shared.admit(RequestStart {
+        let draw = Draw::new();
+        let Some((id, ts_us)) = draw.begin_now() else { return (None, None) };
+        let received = parts.headers.get(TRACEPARENT).and_then(|value| TraceParent::parse(value.to_str().ok()?));
+        let Some(trace) = received.or_else(|| Some(TraceParent::new(&draw.bytes()?))) else { return (None, None) };
+        let live = shared.sample(id, Some(&trace)).and_then(|why| {
+            let named = self.peer_of.as_ref().and_then(|of| of(&parts.extensions));
+            let peer = match &self.peer_of {
+                Some(_) => named.as_deref().map_or(Peer::None, Peer::Text),
+                None => peer_address(&parts.extensions).map_or(Peer::None, Peer::Address),
+            };
+            let start = RequestStart {
                 id,
                 ts_us,
                 dir: Direction::In,
-                proto: protocol(parts.version, &parts.headers).into(),
-                method: method(&parts.method),
+                proto: protocol(parts.version, &parts.headers),
+                method: parts.method.as_str(),
                 url: self.url(parts),
-                headers: Headers::Map(Box::new(parts.headers.clone())),
-                peer: (self.peer_of)(&parts.extensions),
-                trace: Some(trace.clone()),
+                headers: Headers::Map(&parts.headers),
+                peer,
+                trace: Some(&trace),
                 parent: None,
-                tags: std::collections::BTreeMap::new(),
+                tags: None,
                 why,
                 oneway: false,
-            })
+            };
+            shared.admit(&draw, &start)
         });
         let context = CaptureContext::new(live.as_ref().map(|_| id), trace);
         parts.extensions.insert(context.clone());
         let halves = live.map(|live| {
             let mut request = Half::request(Arc::clone(&live));
-            request.filter_body(content_type(&parts.headers));
+            request.filter_body(&parts.headers);
             (request, Half::response(live))
         });
         (Some(context), halves)
     }
 
-    fn url(&self, parts: &request::Parts) -> String {
+    /// The URL, in pieces.
+    fn url<'a>(&'a self, parts: &'a request::Parts) -> [&'a str; 4] {
         let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
         let host = || parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         match (parts.uri.scheme_str(), parts.uri.authority(), &self.scheme) {
-            (Some(scheme), Some(authority), _) => [scheme, "://", authority.as_str(), path].concat(),
-            (_, Some(authority), _) => [authority.as_str(), path].concat(),
-            (_, None, Some(scheme)) => {
-                host().map_or_else(|| path.to_owned(), |host| [scheme, "://", host, path].concat())
-            }
-            (_, None, None) => path.to_owned(),
+            (Some(scheme), Some(authority), _) => [scheme, "://", authority.as_str(), path],
+            (_, Some(authority), _) => ["", "", authority.as_str(), path],
+            (_, None, Some(scheme)) => host().map_or(["", "", "", path], |host| [scheme, "://", host, path]),
+            (_, None, None) => ["", "", "", path],
         }
     }
 }
 
-/// Common methods without an allocation.
-fn method(method: &Method) -> std::borrow::Cow<'static, str> {
-    match *method {
-        Method::GET => "GET".into(),
-        Method::POST => "POST".into(),
-        Method::PUT => "PUT".into(),
-        Method::DELETE => "DELETE".into(),
-        Method::HEAD => "HEAD".into(),
-        Method::PATCH => "PATCH".into(),
-        _ => method.as_str().to_owned().into(),
-    }
-}
-
-fn default_peer(extensions: &Extensions) -> Option<String> {
+fn peer_address(extensions: &Extensions) -> Option<SocketAddr> {
     #[cfg(feature = "axum")]
-    if let Some(peer) = extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>() {
-        return Some(peer.0.to_string());
+    if let Some(peer) = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>() {
+        return Some(peer.0);
     }
-    extensions.get::<std::net::SocketAddr>().map(ToString::to_string)
+    extensions.get().copied()
 }
 
 impl fmt::Debug for CaptureLayer {
@@ -187,9 +182,7 @@ where
             Some((request, response)) if parts.method == Method::CONNECT => {
                 (CaptureBody::bodyless(body, request, None), Some(response))
             }
-            Some((request, response)) => {
-                (CaptureBody::captured(body, request, content_length(&parts.headers), None), Some(response))
-            }
+            Some((request, response)) => (CaptureBody::captured(body, request, &parts.headers, None), Some(response)),
             None => (CaptureBody::plain(body, None), None),
         };
         let request = Request::from_parts(parts, body);
@@ -226,7 +219,7 @@ where
             Ok(response) => response,
             Err(error) => {
                 if let Some(mut half) = half {
-                    half.fail("service error".into());
+                    half.fail("service error");
                 }
                 return Poll::Ready(Err(error));
             }
@@ -235,15 +228,15 @@ where
         let body = match half {
             None => CaptureBody::plain(body, context),
             Some(mut half) => {
-                half.respond(status(parts.status, &parts.headers), Headers::Map(Box::new(parts.headers.clone())));
+                half.respond(status(parts.status, &parts.headers).as_ref(), Headers::Map(&parts.headers));
                 let bodyless = *this.bodyless
                     || parts.status.is_informational()
                     || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
                 if bodyless {
                     CaptureBody::bodyless(body, half, context)
                 } else {
-                    half.filter_body(content_type(&parts.headers));
-                    CaptureBody::captured(body, half, content_length(&parts.headers), context)
+                    half.filter_body(&parts.headers);
+                    CaptureBody::captured(body, half, &parts.headers, context)
                 }
             }
         };
