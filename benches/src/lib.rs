@@ -1,5 +1,6 @@
 //! What is measured and how: a generator of capture logs, and a way to run programs over them and count what they cost.
 //!
+//! - [`bars`] holds figures against limits; [`results`] keeps the page of them.
 //! - [`contest`] sets reassemble beside its yardsticks.
 //! - [`generate`] writes logs of any size from a seed: the same seed and options give the same bytes.
 //! - [`measure`] runs one program and gives its CPU time, wall time and peak memory.
@@ -7,9 +8,11 @@
 //! - [`size`] reads sizes as people write them.
 //! - [`table`] lays figures out in columns.
 
+pub mod bars;
 pub mod contest;
 pub mod generate;
 pub mod measure;
+pub mod results;
 pub mod size;
 pub mod soak;
 pub mod table;
