@@ -3,6 +3,7 @@
 //! - [`bars`] holds figures against limits; [`results`] keeps the page of them.
 //! - [`contest`] sets reassemble beside its yardsticks.
 //! - [`generate`] writes logs of any size from a seed: the same seed and options give the same bytes.
+//! - [`logs`] keeps logs from run to run.
 //! - [`measure`] runs one program and gives its CPU time, wall time and peak memory.
 //! - [`soak`] kills a daemon for hours and checks what it stored.
 //! - [`size`] reads sizes as people write them.
@@ -11,6 +12,7 @@
 pub mod bars;
 pub mod contest;
 pub mod generate;
+pub mod logs;
 pub mod measure;
 pub mod results;
 pub mod size;
