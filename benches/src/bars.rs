@@ -175,11 +175,7 @@ fn number(value: f64) -> String {
 
 fn with_unit(value: f64, unit: &str) -> String {
     let number = number(value);
-    match unit {
-        "" => number,
-        "%" => format!("{number} %"),
-        _ => format!("{number} {unit}"),
-    }
+    if unit.is_empty() { number } else { format!("{number} {unit}") }
 }
 
 #[cfg(test)]

@@ -107,13 +107,15 @@ fn machine() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("MemTotal:"))
         .map_or(0.0, |line| field(line, 0).parse().unwrap_or(0.0));
-    let kernel = read("/proc/sys/kernel/osrelease");
+    let release = read("/proc/sys/kernel/osrelease");
+    // What stands behind the numbers is who built it.
+    let kernel = release.trim().split('-').next().unwrap_or_default();
     format!(
         "{} ({}), {cores} cores, {:.0} GiB, Linux {}",
         model.unwrap_or("a processor without a name").trim(),
         std::env::consts::ARCH,
         total_kib / f64::from(1 << 20),
-        kernel.trim()
+        kernel
     )
 }
 

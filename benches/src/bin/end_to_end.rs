@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use reassemble_benches::bars::{all_met, table, tally};
+use reassemble_benches::contest::binary::Binary;
 use reassemble_benches::contest::run::Ring;
 use reassemble_benches::contest::verdict::{Measured, bars, programs};
 use reassemble_benches::contest::{BARS, Compression, Contestant, Selection, plan};
@@ -72,8 +73,7 @@ fn measure(args: &Args) -> Result<ExitCode> {
     for bar in &args.only {
         ensure!(BARS.contains(bar), "there is no bar {bar} here, only {BARS:?}");
     }
-    let binary = fs::metadata(&args.reassemble)
-        .with_context(|| format!("{} is not there: cargo build --release", args.reassemble.display()))?;
+    let binary = Binary::of(&args.reassemble)?;
     fs::create_dir_all(&args.dir).with_context(|| format!("failed to create {}", args.dir.display()))?;
     let ring = Ring { reassemble: args.reassemble.clone(), dir: args.dir.clone() };
     let selection =
@@ -89,7 +89,7 @@ fn measure(args: &Args) -> Result<ExitCode> {
     let floor = run(&Program::new("true", [""; 0]))?.peak_bytes as f64 / f64::from(1 << 20);
     notes.push(format!("Medians; in brackets the least and the most. Peak memory's floor: {floor:.1} MiB."));
 
-    let bars = bars(&selection, &measured, binary.len());
+    let bars = bars(&selection, &measured, binary);
     let programs = if measured.is_empty() { String::new() } else { programs(&measured) };
     println!("{programs}\n{}\n{}\n{}", table(&bars), notes.join("\n"), tally(&bars));
     if let Some(page) = &args.write_results {

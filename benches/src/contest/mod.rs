@@ -2,8 +2,10 @@
 //!
 //! - [`Contestant`] is what runs, and [`plan`] says which ones the bars need.
 //! - [`run`] runs one of them once, from nothing, and checks what was stored.
+//! - [`binary`] looks at the program's file.
 //! - [`verdict`] makes bars of what came out.
 
+pub mod binary;
 pub mod run;
 pub mod verdict;
 

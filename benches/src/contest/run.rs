@@ -112,15 +112,18 @@ fn grep(log: &Path) -> Result<Outcome> {
 /// A figure of a run that lost something is worth nothing.
 fn check_summary(text: &str, log: &Summary) -> Result<()> {
     let summary: serde_json::Value = serde_json::from_str(text).context("the summary is no JSON")?;
-    let count = |key: &str| summary["run"][key].as_u64().with_context(|| format!("the summary has no run.{key}"));
-    ensure!(
-        count("exchanges_stored")? == log.captures,
-        "{} exchanges stored, {} in the log",
-        count("exchanges_stored")?,
-        log.captures
-    );
-    ensure!(count("exchanges_incomplete")? == 0, "{} exchanges are incomplete", count("exchanges_incomplete")?);
-    ensure!(count("records")? == log.records, "{} records read, {} in the log", count("records")?, log.records);
+    for (pointer, expected) in [
+        ("/run/exchanges_stored", log.captures),
+        ("/run/exchanges_complete", log.captures),
+        ("/run/exchanges_incomplete", 0),
+        ("/run/lines_read", log.lines),
+        ("/run/records/read", log.records),
+        ("/run/records/in_exchanges", log.records),
+    ] {
+        let count = summary.pointer(pointer).and_then(serde_json::Value::as_u64);
+        let count = count.with_context(|| format!("the summary has no {pointer}"))?;
+        ensure!(count == expected, "the summary's {pointer} is {count}, and by the log it is {expected}");
+    }
     Ok(())
 }
 
@@ -154,7 +157,13 @@ mod tests {
         let log = Summary { bytes: 9, lines: 4, records: 3, captures: 1 };
         let text = |stored, incomplete, records| {
             format!(
-                r#"{{"run":{{"exchanges_stored":{stored},"exchanges_incomplete":{incomplete},"records":{records}}}}}"#
+                concat!(
+                    r#"{{"run":{{"exchanges_stored":{stored},"exchanges_complete":1,"exchanges_incomplete":{incomplete},"#,
+                    r#""lines_read":4,"records":{{"read":{records},"in_exchanges":3}}}}}}"#
+                ),
+                stored = stored,
+                incomplete = incomplete,
+                records = records
             )
         };
         check_summary(&text(1, 0, 3), &log).unwrap();

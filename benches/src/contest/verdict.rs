@@ -1,5 +1,6 @@
 //! Bars of what the runs gave. A row stands where what it needs was run; so a selection gives the rows of that selection.
 
+use super::binary::Binary;
 use super::run::Outcome;
 use super::{Compression, Contestant, Selection};
 use crate::bars::{Bar, Figure, Limit};
@@ -48,7 +49,7 @@ impl Measured {
 }
 
 /// The rows of the selected bars.
-pub fn bars(selection: &Selection, measured: &[Measured], binary_bytes: u64) -> Vec<Bar> {
+pub fn bars(selection: &Selection, measured: &[Measured], binary: Binary) -> Vec<Bar> {
     let of = |contestant: Contestant| measured.iter().find(|each| each.contestant == contestant);
     let mut bars = Vec::new();
     for &compression in &selection.compressions {
@@ -79,9 +80,9 @@ pub fn bars(selection: &Selection, measured: &[Measured], binary_bytes: u64) -> 
         let what = format!("peak resident memory, the highest of all runs: {}", each.contestant.name());
         bars.push(Bar::new(5, what, Figure::one(peak, "MiB")).within(Limit::AtMost(32.0)));
     }
-    bars.push(
-        Bar::new(9, "size of the binary", Figure::one(binary_bytes as f64 / 1e6, "MB")).within(Limit::AtMost(12.0)),
-    );
+    let what =
+        if binary.is_stripped { "size of the binary, stripped" } else { "size of the binary, which is NOT stripped" };
+    bars.push(Bar::new(9, what, Figure::one(binary.bytes as f64 / 1e6, "MB")).within(Limit::AtMost(12.0)));
     bars.retain(|bar| selection.bars.contains(&bar.number));
     bars.sort_by_key(|bar| bar.number);
     bars
@@ -172,6 +173,10 @@ mod tests {
             .collect()
     }
 
+    fn stripped(bytes: u64) -> Binary {
+        Binary { bytes, is_stripped: true }
+    }
+
     fn not_met(bars: &[Bar]) -> Vec<&str> {
         bars.iter().filter(|bar| bar.is_met() == Some(false)).map(|bar| bar.what.as_str()).collect()
     }
@@ -185,7 +190,7 @@ mod tests {
             contestant if contestant == Contestant::no_captures() => 0.2,
             _ => 0.7,
         };
-        let bars = bars(&all, &measured(&all, cpu, |_| 30.0), 11_900_000);
+        let bars = bars(&all, &measured(&all, cpu, |_| 30.0), stripped(11_900_000));
         assert_eq!(not_met(&bars), [""; 0]);
         let judged = |number| bars.iter().filter(|bar| bar.number == number && bar.limit.is_some()).count();
         assert_eq!(BARS.map(judged), [2 + 2 + 1 + 3, 2, 2, 3, 1, 1]);
@@ -193,7 +198,7 @@ mod tests {
 
     fn missed(cpu: impl Fn(Contestant) -> f64, peak_mib: impl Fn(Contestant) -> f64, binary_bytes: u64) -> Vec<String> {
         let all = selection(&BARS);
-        let bars = bars(&all, &measured(&all, cpu, peak_mib), binary_bytes);
+        let bars = bars(&all, &measured(&all, cpu, peak_mib), stripped(binary_bytes));
         not_met(&bars).into_iter().map(str::to_owned).collect()
     }
 
@@ -206,7 +211,7 @@ mod tests {
             _ => 0.5,
         };
         assert_eq!(missed(even, |_| 9.0, 12_000_000), [""; 0]);
-        assert_eq!(missed(even, |_| 9.0, 12_000_001), ["size of the binary"]);
+        assert_eq!(missed(even, |_| 9.0, 12_000_001), ["size of the binary, stripped"]);
         let peak = |contestant| if contestant == Contestant::to_s3(Compression::Zstd) { 32.1 } else { 9.0 };
         assert_eq!(
             missed(even, peak, 1),
@@ -240,7 +245,7 @@ mod tests {
     #[test]
     fn a_selection_has_its_rows_alone() {
         let two = selection(&[2]);
-        let bars = bars(&two, &measured(&two, |_| 1.0, |_| 99.0), 1);
+        let bars = bars(&two, &measured(&two, |_| 1.0, |_| 99.0), stripped(1));
         assert_eq!(
             bars.iter().map(|bar| (bar.number, bar.is_met())).collect::<Vec<_>>(),
             [(2, Some(true)), (2, Some(true)), (2, None)]
