@@ -4,6 +4,7 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use reassemble_benches::generate::Envelope;
 use reassemble_formats::scan_line;
+use reassemble_formats::write::{LineLimit, PartTag, PartWriter, Tail};
 
 use crate::sample::{Reader, Text, capture, id, log};
 
@@ -16,11 +17,16 @@ fn lines_of_4_kb(bencher: Bencher<'_, '_>, text: Text) {
     decode(bencher, &capture(&id(1), &text.bytes(BYTES)));
 }
 
-/// Lines of about 200 bytes and more, two a capture.
+/// Lines of about 200 bytes: a part each.
 #[divan::bench]
-fn short_lines(bencher: Bencher<'_, '_>) {
-    let body = Text::Json.bytes(60);
-    let lines: Vec<u8> = (0..BYTES / 600).flat_map(|number| capture(&id(number), &body)).collect();
+fn lines_of_200_bytes(bencher: Bencher<'_, '_>) {
+    let mut lines = Vec::new();
+    for number in 0..BYTES / 200 {
+        let head = r#"{"status":200}"#.to_owned();
+        let mut writer = PartWriter::new(&id(number), PartTag::Res, head, LineLimit::DEFAULT).expect("the id is one");
+        writer.body(br#"{"id":4711,"name":"brunet","price":12.5}"#, &mut lines);
+        writer.finish(&Tail::default(), &mut lines);
+    }
     decode(bencher, &lines);
 }
 

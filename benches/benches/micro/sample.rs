@@ -10,9 +10,9 @@ const TS_US: i64 = 1_795_323_600_000_000;
 /// What a body is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Text {
-    /// JSON of words and numbers: one byte in nine is a quote.
+    /// JSON of words and numbers: one byte in eight is a quote.
     Json,
-    /// Text in which every fourth character is escaped, near the share at which an emitter turns to base64.
+    /// Text in which every fifth character is escaped; from every third on an emitter writes base64.
     Escapes,
     /// Bytes that are no UTF-8, and so stand as base64.
     Binary,
