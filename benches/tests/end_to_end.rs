@@ -45,6 +45,7 @@ fn the_results_page_has_the_latest_run() {
     fs::write(&page, fs::read_to_string(&page).unwrap() + "\n## Another\n\nIts words.\n").unwrap();
     assert!(end_to_end(dir.path(), 11_000_000, &args).status.success());
     let text = fs::read_to_string(&page).unwrap();
+    assert!(text.contains("of the bars only [9]"), "{text}");
     assert!(text.contains("**1 of 1 met.**") && !text.contains("NOT MET"), "{text}");
     assert!(text.ends_with("\n## Another\n\nIts words.\n"), "{text}");
 }

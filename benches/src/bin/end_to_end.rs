@@ -45,7 +45,7 @@ struct Args {
     #[arg(long)]
     check: bool,
 
-    /// Write the tables into this page, in the place of those that stand there
+    /// Write the tables into this page, in the place of all that an earlier run wrote there
     #[arg(long, value_name = "FILE")]
     write_results: Option<PathBuf>,
 
@@ -83,8 +83,11 @@ fn measure(args: &Args) -> Result<ExitCode> {
     ensure!(!args.check || notes.is_empty(), "{}", notes.join("\n"));
 
     let logs = logs(args, &contestants)?;
-    let conditions =
-        Conditions::now(format!("Logs of {} MB, {} runs of each program in turn", args.bytes / 1_000_000, args.runs));
+    let mut ran = format!("Logs of {} MB, {} runs of each program in turn", args.bytes / 1_000_000, args.runs);
+    if args.only != BARS {
+        ran += &format!("; of the bars only {:?}", args.only);
+    }
+    let conditions = Conditions::now(ran);
     let measured = rounds(args.runs, &ring, &contestants, &logs)?;
     let floor = run(&Program::new("true", [""; 0]))?.peak_bytes as f64 / f64::from(1 << 20);
     notes.push(format!("Medians; in brackets the least and the most. Peak memory's floor: {floor:.1} MiB."));
