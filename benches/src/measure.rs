@@ -38,12 +38,19 @@ pub struct Program {
     pub args: Vec<OsString>,
     /// Where its standard output goes; nowhere if not set.
     pub stdout: Option<PathBuf>,
+    /// Variables that it has beside those of the benchmark.
+    pub env: Vec<(&'static str, &'static str)>,
 }
 
 impl Program {
     /// A program with arguments, its output going nowhere.
     pub fn new<A: Into<OsString>>(program: impl Into<OsString>, args: impl IntoIterator<Item = A>) -> Program {
-        Program { program: program.into(), args: args.into_iter().map(Into::into).collect(), stdout: None }
+        Program {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            stdout: None,
+            env: Vec::new(),
+        }
     }
 }
 
@@ -56,7 +63,8 @@ pub fn run(program: &Program) -> Result<Cost> {
     let mut parent = Command::new(this);
     parent.arg(PARENT_COMMAND);
     parent.arg(program.stdout.as_ref().map_or_else(|| "-".into(), |path| path.clone().into_os_string()));
-    parent.arg(&program.program).args(&program.args).stdin(Stdio::null()).stderr(Stdio::inherit());
+    parent.arg(&program.program).args(&program.args).envs(program.env.iter().copied());
+    parent.stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = parent.output().context("failed to start this program once more")?;
     if !output.status.success() {
         bail!("{} failed: {}", program.program.display(), output.status);

@@ -1,206 +1,146 @@
-//! Runs reassemble and yardsticks over one log in turn, and prints one table. See `benches/README.md`.
+//! Runs reassemble and yardsticks over logs in turn, and holds what they cost against the bars. See `benches/README.md`.
 
-use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Parser, ValueEnum};
-use reassemble_benches::contest::{Compression, Contestant, Outcome};
-use reassemble_benches::generate::{Envelope, LogOptions, Summary, write_log};
+use clap::Parser;
+use reassemble_benches::bars::{all_met, table, tally};
+use reassemble_benches::contest::binary::Binary;
+use reassemble_benches::contest::run::Ring;
+use reassemble_benches::contest::verdict::{Measured, bars, programs};
+use reassemble_benches::contest::{BARS, Compression, Contestant, Selection, plan};
+use reassemble_benches::generate::Envelope;
+use reassemble_benches::logs::Log;
 use reassemble_benches::measure::{PARENT_COMMAND, Program, run, run_as_parent};
+use reassemble_benches::results::{self, Conditions};
 use reassemble_benches::size::parse_bytes;
-use reassemble_benches::table::{layout, median};
+use reassemble_benches::soak::store::{SERVER_COMMAND, serve_s3};
 
-/// Counts in the log's file name: to be raised when the generator's output changes, so that no old log is taken for a new one.
-const LOG_VERSION: u32 = 1;
-
-/// Measure reassemble from a log to a directory, beside programs that do a part of its work
+/// Measure reassemble from a log to a directory and to S3, beside programs that do a part of its work
 #[derive(Parser)]
 struct Args {
-    /// Size of the log
+    /// Only these bars; repeatable or separated by commas
+    #[arg(long, value_name = "BAR", value_delimiter = ',', default_values_t = BARS)]
+    only: Vec<u32>,
+
+    /// Size of each log
     #[arg(long, value_name = "SIZE", default_value = "500MB", value_parser = parse_bytes)]
     bytes: u64,
 
-    /// Runs of each program; the table shows medians
+    /// Runs of each program; the tables show medians
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-
-    /// What stands around the log's lines
-    #[arg(long, value_enum, default_value = "plain")]
-    envelope: Envelope,
-
-    /// A log without any capture, beside `grep -c cap1`
-    #[arg(long)]
-    no_captures: bool,
 
     /// How reassemble compresses; repeatable or separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["gzip", "zstd", "none"])]
     compression: Vec<Compression>,
 
+    /// What stands around the lines of bar 4's logs; repeatable or separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["docker", "cri", "json-string"])]
+    envelope: Vec<Envelope>,
+
+    /// End with 1 where a bar is not met or a yardstick is missing
+    #[arg(long)]
+    check: bool,
+
+    /// Write the tables into this page, in the place of all that an earlier run wrote there
+    #[arg(long, value_name = "FILE")]
+    write_results: Option<PathBuf>,
+
     /// The program that is measured
     #[arg(long, value_name = "FILE", default_value = "target/release/reassemble")]
     reassemble: PathBuf,
 
-    /// Where the log is kept and results are written
+    /// Where logs are kept and results are written
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     dir: PathBuf,
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let mut args = std::env::args_os().skip(1).peekable();
     if args.next_if(|first| first == PARENT_COMMAND).is_some() {
-        return run_as_parent(args);
+        return run_as_parent(args).map(|()| ExitCode::SUCCESS);
     }
-    let args = Args::parse();
+    if args.next_if(|first| first == SERVER_COMMAND).is_some() {
+        return serve_s3(args).map(|()| ExitCode::SUCCESS);
+    }
+    measure(&Args::parse())
+}
+
+fn measure(args: &Args) -> Result<ExitCode> {
+    for bar in &args.only {
+        ensure!(BARS.contains(bar), "there is no bar {bar} here, only {BARS:?}");
+    }
+    let binary = Binary::of(&args.reassemble)?;
     fs::create_dir_all(&args.dir).with_context(|| format!("failed to create {}", args.dir.display()))?;
-    let (log, summary) = cached_log(&args)?;
-    let contestants = contestants(&args, &log);
-    ensure!(
-        contestants.iter().any(|each| each.yardstick.is_some()),
-        "{} is not there: cargo build --release",
-        args.reassemble.display()
-    );
-    read_once(&log)?;
-    let floor = run(&Program::new("true", [""; 0]))?;
+    let ring = Ring { reassemble: args.reassemble.clone(), dir: args.dir.clone() };
+    let selection =
+        Selection { bars: args.only.clone(), compressions: args.compression.clone(), envelopes: args.envelope.clone() };
+    let mut contestants = plan(&selection);
+    let mut notes = missing(&ring, &mut contestants);
+    ensure!(!args.check || notes.is_empty(), "{}", notes.join("\n"));
 
-    let mut outcomes = vec![Vec::new(); contestants.len()];
-    for round in 1..=args.runs {
-        for (contestant, outcomes) in contestants.iter().zip(&mut outcomes) {
-            eprintln!("run {round} of {}: {}", args.runs, contestant.name);
-            outcomes.push(contestant.run(&summary).with_context(|| contestant.name.clone())?);
-        }
+    let logs = logs(args, &contestants)?;
+    let mut ran = format!("Logs of {} MB, {} runs of each program in turn", args.bytes / 1_000_000, args.runs);
+    if args.only != BARS {
+        ran += &format!("; of the bars only {:?}", args.only);
     }
-    println!(
-        "{} MB, {} lines, {} records, {} captures; {:?} envelope; medians of {} runs in turn; peak memory's floor {:.1} MiB\n",
-        summary.bytes / 1_000_000,
-        summary.lines,
-        summary.records,
-        summary.captures,
-        args.envelope,
-        args.runs,
-        mib(floor.peak_bytes),
-    );
-    print!("{}", layout(&rows(&contestants, &outcomes, &summary)));
-    Ok(())
+    let conditions = Conditions::now(ran);
+    let measured = rounds(args.runs, &ring, &contestants, &logs)?;
+    let floor = run(&Program::new("true", [""; 0]))?.peak_bytes as f64 / f64::from(1 << 20);
+    notes.push(format!("Medians; in brackets the least and the most. Peak memory's floor: {floor:.1} MiB."));
+
+    let bars = bars(&selection, &measured, binary);
+    let programs = if measured.is_empty() { String::new() } else { programs(&measured) };
+    println!("{programs}\n{}\n{}\n{}", table(&bars), notes.join("\n"), tally(&bars));
+    if let Some(page) = &args.write_results {
+        let programs = if programs.is_empty() { String::new() } else { format!("\n\n```text\n{programs}```") };
+        results::write(page, "End to end", &conditions, &bars, &format!("{}{programs}", notes.join("\n")))?;
+    }
+    Ok(if args.check && !all_met(&bars) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The log of these options, made once and kept with its summary.
-fn cached_log(args: &Args) -> Result<(PathBuf, Summary)> {
-    let envelope = args.envelope.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-    let captures = if args.no_captures { "-no-captures" } else { "" };
-    let path = args.dir.join(format!("log-v{LOG_VERSION}-{envelope}{captures}-{}.log", args.bytes));
-    let counts = path.with_extension("counts");
-    if let (Ok(text), Ok(metadata)) = (fs::read_to_string(&counts), fs::metadata(&path)) {
-        let figures: Vec<u64> = text.split_whitespace().filter_map(|figure| figure.parse().ok()).collect();
-        if let [bytes, lines, records, captures] = figures[..]
-            && bytes == metadata.len()
-        {
-            return Ok((path, Summary { bytes, lines, records, captures }));
-        }
-    }
-    eprintln!("making {}", path.display());
-    let file = File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
-    let mut out = BufWriter::with_capacity(1 << 20, file);
-    let options = LogOptions { bytes: args.bytes, envelope: args.envelope, captures: !args.no_captures, seed: 1 };
-    let summary = write_log(&options, &mut out)?;
-    out.flush().context("failed to write the log")?;
-    let text = format!("{} {} {} {}\n", summary.bytes, summary.lines, summary.records, summary.captures);
-    fs::write(&counts, text).context("failed to write the log's counts")?;
-    Ok((path, summary))
-}
-
-/// Those that are installed, each yardstick before the run that it measures; the others are named.
-fn contestants(args: &Args, log: &Path) -> Vec<Contestant> {
-    let mut all = Vec::new();
-    if args.no_captures {
-        let grep = Contestant::grep(log);
-        let name = grep.name.clone();
-        all.push(grep);
-        all.push(Contestant::reassemble(&args.reassemble, Compression::None, log, &args.dir).beside(&name));
-    } else {
-        for compression in &args.compression {
-            all.push(Contestant::yardstick(*compression, log, &args.dir));
-            all.push(Contestant::reassemble(&args.reassemble, *compression, log, &args.dir));
-        }
-    }
-    all.retain(|each| {
-        let installed = each.is_installed();
-        if !installed {
-            eprintln!("left out: {}; to have it: {}", each.name, each.install.unwrap_or("install it"));
-        }
-        installed
+/// Takes those that cannot run out, and says which and what to do.
+fn missing(ring: &Ring, contestants: &mut Vec<Contestant>) -> Vec<String> {
+    let mut notes = Vec::new();
+    contestants.retain(|contestant| {
+        let lacks = ring.lacks(*contestant);
+        notes.extend(lacks.map(|install| format!("Left out: {}; to have it: `{install}`.", contestant.name())));
+        lacks.is_none()
     });
-    all
+    notes
 }
 
-/// Reads the file, so that the first run does not read it from a disk and the others from memory.
-fn read_once(path: &Path) -> Result<()> {
-    let mut file = BufReader::with_capacity(1 << 20, File::open(path)?);
-    std::io::copy(&mut file.by_ref().take(u64::MAX), &mut std::io::sink()).context("failed to read the log")?;
-    Ok(())
-}
-
-/// Medians of a program's runs.
-struct Medians {
-    cpu_s: f64,
-    wall_s: f64,
-    peak_bytes: f64,
-    stored_bytes: f64,
-}
-
-impl Medians {
-    fn of(outcomes: &[Outcome]) -> Medians {
-        let of = |figure: fn(&Outcome) -> f64| median(outcomes.iter().map(figure));
-        Medians {
-            cpu_s: of(|outcome| outcome.cost.cpu.as_secs_f64()),
-            wall_s: of(|outcome| outcome.cost.wall.as_secs_f64()),
-            peak_bytes: of(|outcome| outcome.cost.peak_bytes as f64),
-            stored_bytes: of(|outcome| outcome.stored_bytes as f64),
+/// The logs of those that run, each once, in memory as far as that goes.
+fn logs(args: &Args, contestants: &[Contestant]) -> Result<Vec<Log>> {
+    let mut logs: Vec<Log> = Vec::new();
+    for contestant in contestants {
+        if logs.iter().all(|log| log.kind != contestant.log()) {
+            let log = Log::cached(&args.dir, contestant.log(), args.bytes)?;
+            log.warm()?;
+            logs.push(log);
         }
     }
+    Ok(logs)
 }
 
-fn rows(contestants: &[Contestant], outcomes: &[Vec<Outcome>], log: &Summary) -> Vec<Vec<String>> {
-    let header = [
-        "program",
-        "MB/CPU s",
-        "CPU s",
-        "wall s",
-        "wall/CPU",
-        "peak MiB",
-        "stored MB",
-        "of log",
-        "CPU ratio",
-        "stored ratio",
-    ];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
-    let medians: Vec<Medians> = outcomes.iter().map(|outcomes| Medians::of(outcomes)).collect();
-    let mb = log.bytes as f64 / 1e6;
-    for (contestant, of) in contestants.iter().zip(&medians) {
-        let mut row = vec![
-            contestant.name.clone(),
-            format!("{:.0}", mb / of.cpu_s),
-            format!("{:.2}", of.cpu_s),
-            format!("{:.2}", of.wall_s),
-            format!("{:.2}", of.wall_s / of.cpu_s),
-            format!("{:.1}", of.peak_bytes / f64::from(1 << 20)),
-            format!("{:.1}", of.stored_bytes / 1e6),
-            format!("{:.3}", of.stored_bytes / 1e6 / mb),
-        ];
-        let yardstick =
-            contestant.yardstick.as_ref().and_then(|name| contestants.iter().position(|each| each.name == *name));
-        if let Some(yardstick) = yardstick.map(|index| &medians[index]) {
-            row.push(format!("{:.2}", of.cpu_s / yardstick.cpu_s));
-            if yardstick.stored_bytes > 0.0 {
-                row.push(format!("{:.3}", of.stored_bytes / yardstick.stored_bytes));
-            }
-        }
-        rows.push(row);
+/// Runs all in turn, so that a slow minute hurts all alike.
+fn rounds(runs: u32, ring: &Ring, contestants: &[Contestant], logs: &[Log]) -> Result<Vec<Measured>> {
+    let mut measured = Vec::new();
+    let mut read = Vec::new();
+    for contestant in contestants {
+        let log = logs.iter().find(|log| log.kind == contestant.log()).context("a contestant has no log")?;
+        measured.push(Measured { contestant: *contestant, log: log.summary, outcomes: Vec::new() });
+        read.push(log);
     }
-    rows
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
+    for round in 1..=runs {
+        for (each, log) in measured.iter_mut().zip(&read) {
+            let name = each.contestant.name();
+            eprintln!("run {round} of {runs}: {name}");
+            each.outcomes.push(ring.run(each.contestant, log).context(name)?);
+        }
+    }
+    Ok(measured)
 }
