@@ -19,10 +19,10 @@ const TS_US: i64 = 1_795_323_600_000_000;
 fn exchange_to_line(bencher: Bencher<'_, '_>, text: Text) {
     let exchanges = exchanges(text);
     let mut out = Vec::new();
-    exchanges.iter().for_each(|each| each.exchange.write_line(&mut out));
+    exchanges.iter().for_each(|each| each.exchange().0.write_line(&mut out));
     bencher.counter(BytesCount::new(out.len())).bench_local(|| {
         out.clear();
-        exchanges.iter().for_each(|each| each.exchange.write_line(&mut out));
+        exchanges.iter().for_each(|each| each.exchange().0.write_line(&mut out));
         out.len()
     });
 }
@@ -43,7 +43,7 @@ fn spool(bencher: Bencher<'_, '_>, compression: Compression) {
         .iter()
         .map(|each| {
             let mut line = Vec::new();
-            each.exchange.write_line(&mut line);
+            each.exchange().0.write_line(&mut line);
             line
         })
         .collect();
