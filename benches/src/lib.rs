@@ -13,8 +13,8 @@
 
 pub mod bars;
 pub mod contest;
-pub mod follow;
 pub mod emitter;
+pub mod follow;
 pub mod generate;
 pub mod logs;
 pub mod measure;

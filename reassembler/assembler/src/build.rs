@@ -63,7 +63,7 @@ pub(crate) fn assemble(mut capture: Box<Capture>, number: u64, why: Close, kept:
     let request = ClosedPart::of(&mut capture.request, &disk(Part::Request), &mut fragments);
     let response = ClosedPart::of(&mut capture.response, &disk(Part::Response), &mut fragments);
     let taken = [request.taken(Part::Request, &fragments), response.taken(Part::Response, &fragments)];
-    let closed = if complete { Closed::Complete } else { Closed::Incomplete(seen_chunks(&capture, taken)) };
+    let closed = if complete { Closed::Complete } else { Closed::Incomplete(Box::new(seen_chunks(&capture, taken))) };
     let rest = [capture.request.split_off(taken[0]), capture.response.split_off(taken[1])];
     let chunks = capture.count();
     let mut assembled = Assembled {
@@ -107,7 +107,7 @@ impl Capture {
 
 fn seen_chunks(capture: &Capture, taken: [u32; 2]) -> SeenChunks {
     let mut seen = match &capture.continues {
-        Some(Closed::Incomplete(earlier)) => earlier.clone(),
+        Some(Closed::Incomplete(earlier)) => SeenChunks::clone(earlier),
         _ => SeenChunks::of_key(capture.key.as_deref()),
     };
     for (part, end) in Part::BOTH.into_iter().zip(taken) {

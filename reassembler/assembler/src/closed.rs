@@ -11,7 +11,7 @@ pub enum Closed {
     /// It was stored complete: every later chunk is a repeat.
     Complete,
     /// It was stored incomplete, with these chunks.
-    Incomplete(SeenChunks),
+    Incomplete(Box<SeenChunks>),
 }
 
 impl Closed {
@@ -42,7 +42,7 @@ impl Closed {
     /// Reads [`to_bytes`](Self::to_bytes). What cannot be read counts as complete: a late chunk is then dropped and counted as a repeat
     /// rather than stored twice.
     pub fn from_bytes(bytes: &[u8]) -> Closed {
-        serde_json::from_slice(bytes).map_or(Closed::Complete, Closed::Incomplete)
+        serde_json::from_slice(bytes).map_or(Closed::Complete, |seen| Closed::Incomplete(Box::new(seen)))
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
         seen.add(Part::Request, [5, 0, 1].into_iter());
         seen.add(Part::Request, [2, 7, 6].into_iter());
         assert_eq!(seen.ranges(Part::Request), [(0, 2), (5, 7)]);
-        let closed = Closed::from_bytes(&Closed::Incomplete(seen).to_bytes());
+        let closed = Closed::from_bytes(&Closed::Incomplete(Box::new(seen)).to_bytes());
         assert!(closed.holds(Part::Request, 6) && !closed.holds(Part::Request, 3) && !closed.holds(Part::Response, 0));
         assert_eq!(Closed::from_bytes(&Closed::Complete.to_bytes()), Closed::Complete);
     }

@@ -80,9 +80,10 @@ pub struct Emitters {
 impl Emitters {
     /// A request was stored, with what its head says of its process.
     pub(crate) fn stored(&mut self, inst: &str, service: Option<&str>, host: Option<&str>, n: u64) {
-        let process = self.process(inst, service, host);
-        process.captures += 1;
-        process.highest = process.highest.max(n);
+        self.note(inst, service, host, |process| {
+            process.captures += 1;
+            process.highest = process.highest.max(n);
+        });
     }
 
     /// A `meta` record came: the text of its head.
@@ -91,29 +92,32 @@ impl Emitters {
         let text = |key: &str| head.get(key).and_then(Value::as_str);
         let count = |key: &str| head.get(key).and_then(Value::as_u64).unwrap_or(0);
         let Some(inst) = text("inst") else { return };
-        let process = self.process(inst, text("service"), text("host"));
-        // Counted since the process began: records may come late or again, and only more is news.
-        process.begun = process.begun.max(count("begun"));
-        process.dropped = process.dropped.max(count("dropped"));
-        process.sampled_out = process.sampled_out.max(count("sampled_out"));
+        self.note(inst, text("service"), text("host"), |process| {
+            // Counted since the process began: records may come late or again, and only more is news.
+            process.begun = process.begun.max(count("begun"));
+            process.dropped = process.dropped.max(count("dropped"));
+            process.sampled_out = process.sampled_out.max(count("sampled_out"));
+        });
     }
 
-    fn process(&mut self, inst: &str, service: Option<&str>, host: Option<&str>) -> &mut Process {
-        let name = |text: &str| text.chars().take(MAX_NAME).collect::<String>();
+    /// Takes note of a process. Its name is copied only where it is new.
+    fn note(&mut self, inst: &str, service: Option<&str>, host: Option<&str>, change: impl FnOnce(&mut Process)) {
         let inst = name(inst);
         self.order += 1;
         let order = self.order;
-        if !self.processes.contains_key(&inst) {
+        if !self.processes.contains_key(inst) {
             self.make_room();
+            self.processes.insert(inst.to_owned(), Process::default());
         }
-        let process = self.processes.entry(inst).or_default();
-        process.order = order;
-        for (kept, said) in [(&mut process.service, service), (&mut process.host, host)] {
-            if kept.is_empty() {
-                *kept = name(said.unwrap_or_default());
+        if let Some(process) = self.processes.get_mut(inst) {
+            process.order = order;
+            for (kept, said) in [(&mut process.service, service), (&mut process.host, host)] {
+                if kept.is_empty() {
+                    name(said.unwrap_or_default()).clone_into(kept);
+                }
             }
+            change(process);
         }
-        process
     }
 
     /// Sums the quieter half up where there are as many as are told apart.
@@ -165,6 +169,11 @@ impl Emitters {
         others.dropped += later.others.dropped;
         others.sampled_out += later.others.sampled_out;
     }
+}
+
+/// As much of a name as is kept.
+fn name(text: &str) -> &str {
+    text.char_indices().nth(MAX_NAME).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]

@@ -39,7 +39,11 @@ impl Index {
     pub(crate) fn take_closed(&mut self) -> ClosedRows {
         let recent = std::mem::take(&mut self.recent);
         let rows = recent.iter().map(|(id, closed)| (id.key(), closed.to_bytes())).collect();
-        self.committing.extend(recent);
+        if self.committing.is_empty() {
+            self.committing = recent;
+        } else {
+            self.committing.extend(recent);
+        }
         rows
     }
 

@@ -172,6 +172,8 @@ impl Ledger {
 pub(crate) struct InputCounts {
     entries: Vec<Entry>,
     numbers: HashMap<Arc<str>, usize>,
+    /// The number asked for last: it is nearly always the next too.
+    last: usize,
 }
 
 #[derive(Debug)]
@@ -186,7 +188,7 @@ impl InputCounts {
     pub(crate) fn new() -> Self {
         let others: Arc<str> = Arc::from(OTHERS);
         let entry = Entry { name: others.clone(), records: Records::default(), users: 0 };
-        InputCounts { entries: vec![entry], numbers: HashMap::from([(others, 0)]) }
+        InputCounts { entries: vec![entry], numbers: HashMap::from([(others, 0)]), last: 0 }
     }
 
     /// The counts of an input, for as long as it is open: until [`close`](Self::close).
@@ -213,7 +215,11 @@ impl InputCounts {
 
     /// The counts of an input that is not announced, as the number that [`at`](Self::at) takes, until another input is counted.
     pub(crate) fn number(&mut self, name: &Arc<str>) -> usize {
+        if Arc::ptr_eq(&self.entries[self.last].name, name) {
+            return self.last;
+        }
         if let Some(number) = self.numbers.get(name) {
+            self.last = *number;
             return *number;
         }
         let number = if self.entries.len() < MAX_INPUTS {
