@@ -174,7 +174,12 @@ fn latency(args: &Args, place: &Place, log: &Log, table: &mut Table) -> Result<(
     for (name, beside) in [("50 exchanges/s", None), ("50 exchanges/s within the flow", Some((log, args.rate)))] {
         let latencies = latency::measure(place, &AT_ONCE, (args.exchanges, PAUSE), beside)?;
         table.figure(format!("{name}: write to object, p50"), latencies.percentile(50), "ms");
-        table.bar(format!("{name}: write to object, p99"), latencies.percentile(99), 50.0, "ms");
+        let p99 = latencies.percentile(99);
+        match beside {
+            None => table.bar(format!("{name}: write to object, p99"), p99, 50.0, "ms"),
+            // Here it is no measure of the spool: see `latency`.
+            Some(_) => table.figure(format!("{name}: write to object, p99"), p99, "ms"),
+        }
         table.figure(format!("{name}: write to object, worst"), latencies.percentile(100), "ms");
     }
     Ok(())

@@ -2,7 +2,8 @@
 //!
 //! Nothing of a spool can be read from outside while its daemon runs. But an object is stored at the destination only after the commit that made its
 //! exchanges durable. So with batches that go at once, the instant at which the object's name appears in its folder comes after the one in question,
-//! by what the uploader takes to check, link and fsync it: an upper bound.
+//! by what the uploader takes to check, link and fsync it: an upper bound. It is a loose one where much flows beside: then hundreds of objects a
+//! second wait for their turn to be stored, long after the commit.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -23,7 +24,7 @@ use super::writer::Writer;
 /// The service of what is timed.
 const SERVICE: &str = "timed";
 /// How long the last exchange may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the daemon and the flow beside run before anything is timed.
 const WARM_UP: Duration = Duration::from_secs(2);
 
