@@ -1,5 +1,5 @@
 //! The whole way, with real parts: the shop app under load, real files, rotations, signals and pipes, the real binary, a real S3 server over
-//! HTTP, and the tools that people read captures with.
+//! HTTP and HTTPS, and the tools that people read captures with.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -30,5 +30,6 @@ mod s3;
 mod scene;
 mod shutdown;
 mod stored;
+mod tls;
 mod verify;
 mod written;

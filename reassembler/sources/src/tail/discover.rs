@@ -10,8 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher};
-
+use super::glob::Glob;
 use super::identity::Stat;
 use crate::SourceError;
 use crate::error::shown;
@@ -32,7 +31,7 @@ pub(super) struct Pattern {
 #[derive(Debug)]
 enum Part {
     Name(OsString),
-    Glob(GlobMatcher),
+    Glob(Glob),
     AnyDirectories,
 }
 
@@ -92,8 +91,7 @@ impl Part {
         if glob.matches('{').count() != glob.matches('}').count() {
             return Err("alternatives in braces must not span a `/`, and every brace needs its pair".to_owned());
         }
-        let glob = GlobBuilder::new(glob).literal_separator(true).build().map_err(|error| error.kind().to_string())?;
-        Ok(Part::Glob(glob.compile_matcher()))
+        Ok(Part::Glob(Glob::parse(glob)?))
     }
 }
 
@@ -134,7 +132,7 @@ impl Walk {
             let Ok(kind) = entry.file_type() else { continue };
             match part {
                 Part::AnyDirectories if kind.is_dir() => self.expand(entry.path(), parts, depth + 1),
-                Part::Glob(glob) if glob.is_match(entry.file_name()) => {
+                Part::Glob(glob) if glob.matches(&entry.file_name()) => {
                     if !rest.is_empty() {
                         if kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()) {
                             self.expand(entry.path(), rest, depth);

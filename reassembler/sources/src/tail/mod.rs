@@ -27,6 +27,7 @@
 mod archive;
 mod descriptors;
 mod discover;
+mod glob;
 mod identity;
 mod input;
 mod names;

@@ -8,6 +8,8 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig};
 
+use super::s3_http::https_client;
+
 /// How long a body may stand still.
 const STALL: Duration = Duration::from_secs(20);
 
@@ -74,7 +76,7 @@ impl S3Config {
 
 /// Region and credentials from the usual chain.
 pub(super) async fn load(config: &S3Config) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(https_client());
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
     }
@@ -118,6 +120,9 @@ pub(super) fn client(config: &S3Config, sdk: &SdkConfig) -> Client {
         .timeout_config(timeouts(config, 0))
         .stalled_stream_protection(stalls)
         .retry_config(RetryConfig::standard());
+    if sdk.http_client().is_none() {
+        builder = builder.http_client(https_client());
+    }
     if let Some(endpoint) = &config.endpoint {
         builder = builder.endpoint_url(endpoint);
     }
