@@ -95,8 +95,8 @@ fn open_locked(config: SpoolConfig) -> Result<(Spool, Restored), StateError> {
     let restored = Restored { inputs, ledger, sealed_objects: sealed.len(), open_batches: batches.len(), quarantined };
     let files = SpoolFiles::new(Disk::new(&config.state_dir, config.min_free_bytes), config.file_mode)?;
     let compressors = Compressors::new(config.compression, config.compressor_threads);
-    let run =
-        getrandom::u64().map_err(|error| StateError::unusable("draw a number for", &config.state_dir)(error.into()))?;
+    let drawn = getrandom::u64().map_err(|error| io::Error::other(error.to_string()));
+    let run = drawn.map_err(StateError::unusable("draw a number for", &config.state_dir))?;
     let mut spool = Spool {
         config,
         state,
