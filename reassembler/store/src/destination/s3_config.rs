@@ -66,7 +66,7 @@ impl S3Config {
             sse_kms: None,
             checksums_when_required: false,
             conditional: true,
-            multipart_bytes: 32 << 20,
+            multipart_bytes: 16 << 20,
             part_bytes: 8 << 20,
             connect_timeout: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(30),
