@@ -31,7 +31,7 @@ use crate::store_thread::{StoreGauges, StoreMessage, StoreThread};
 /// Open captures may take one in so many of the bytes that may be held (`--memory`),
 const ASSEMBLER_SHARE: usize = 2;
 /// exchanges between the core and the store thread,
-const STORE_QUEUE_SHARE: usize = 8;
+const STORE_QUEUE_SHARE: usize = 16;
 /// lines of unfinished blocks (a few blocks more are being compressed),
 const PENDING_SHARE: usize = 4;
 /// and the state database's cache.
@@ -397,5 +397,5 @@ fn spool_config(store: &StoreConfig, dir: &Path) -> SpoolConfig {
 /// Default level of gzip (of libdeflate, whose 1 is denser than gzip's own): captures are paid for by the app's machine, and level 2 costs 40 %
 /// more CPU for 5 % fewer bytes.
 const GZIP_LEVEL: u32 = 1;
-/// Default level of Zstandard: 2 costs a few percent more than 1, and saves as many bytes.
+/// Default level of Zstandard, which the spool has tuned for captures.
 const ZSTD_LEVEL: i32 = 2;

@@ -32,8 +32,8 @@ impl Lines {
     /// Adds an exchange's line.
     pub(crate) fn add(&mut self, exchange: &Exchange<'_>, partition: Arc<Partition>, ts_us: i64) {
         if self.text.capacity() == 0 {
-            // Its last line goes over the edge; half as much again is enough for nearly all.
-            self.text.reserve_exact(BLOCK_BYTES + BLOCK_BYTES / 2);
+            // Its last line goes over the edge.
+            self.text.reserve_exact(BLOCK_BYTES + BLOCK_BYTES / 4);
         }
         exchange.write_line(&mut self.text);
         self.ends.push(LineEnd { end: self.text.len(), partition, ts_us });

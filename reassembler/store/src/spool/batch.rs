@@ -17,6 +17,11 @@ use super::rows::{BatchRow, EncodingName};
 use super::state::State;
 use crate::error::StateError;
 
+/// Room that is kept for a line, in bytes; a longer one finds its own.
+const LINE_BYTES: usize = 16 << 10;
+/// The buffer of a batch that has few lines, in bytes at most.
+const SMALL_BYTES: usize = 2 * LINE_BYTES;
+
 pub(crate) struct OpenBatch {
     pub(crate) file_no: u64,
     pub(crate) partition: Partition,
@@ -105,11 +110,22 @@ impl OpenBatch {
         self.tail.len()
     }
 
-    /// Lets a line be written behind the others, and gives it a newline where it has none; a batch without a buffer takes a spare one.
+    /// Lets a line be written behind the others, and gives it a newline where it has none; a batch without a buffer takes a spare one. A block is full at `full_bytes`.
     /// Returns the bytes that it took.
-    pub(crate) fn push(&mut self, write: &mut dyn FnMut(&mut Vec<u8>), spares: &mut Vec<Vec<u8>>) -> usize {
+    pub(crate) fn push(
+        &mut self,
+        write: &mut dyn FnMut(&mut Vec<u8>),
+        full_bytes: usize,
+        spares: &mut Vec<Vec<u8>>,
+    ) -> usize {
         if self.tail.capacity() == 0 {
             self.tail = spares.pop().unwrap_or_default();
+        }
+        let room = self.tail.capacity() - self.tail.len();
+        if room < LINE_BYTES && (SMALL_BYTES..full_bytes).contains(&self.tail.capacity()) {
+            // A few lines take little; what goes on becomes a block, and has its room at once: grown step by step it would leave holes of every size
+            // in the heap, and end at up to twice its size. Pages that are not written to take no memory.
+            self.tail.reserve_exact(full_bytes + LINE_BYTES - self.tail.len());
         }
         let before = self.tail.len();
         write(&mut self.tail);

@@ -16,8 +16,6 @@ use super::Spool;
 use super::compressors::{Encoded, Flight};
 use crate::error::StateError;
 
-/// Lines that are not compressed are written in pieces of this much: small enough to be in the processor's cache still.
-const PLAIN_BYTES: usize = 256 << 10;
 /// Uncompressed lines that a commit writes to their file; fewer are cheaper as a row, where many batches have a few.
 const LEAST_PLAIN_BYTES: usize = 16 << 10;
 /// Smaller blocks are compressed at once: to wake a thread for one takes longer.
@@ -26,18 +24,10 @@ const LEAST_FLIGHT_BYTES: usize = 32 << 10;
 const MOST_HASHES: usize = 256;
 
 impl Spool {
-    /// Bytes at which a batch's block is full.
-    fn full_block_bytes(&self, encoding: BatchEncoding) -> usize {
-        match encoding {
-            BatchEncoding::Plain => self.config.block_bytes.min(PLAIN_BYTES),
-            BatchEncoding::Gzip | BatchEncoding::Zstd => self.config.block_bytes,
-        }
-    }
-
     /// Whether a batch has a full block, or is full itself.
     pub(super) fn is_due(&self, file_no: u64) -> bool {
         self.batches.get(&file_no).is_some_and(|batch| {
-            batch.plain_bytes >= self.config.batch_bytes || batch.block_bytes() >= self.full_block_bytes(batch.encoding)
+            batch.plain_bytes >= self.config.batch_bytes || batch.block_bytes() >= self.config.full_block_bytes(batch.encoding)
         })
     }
 
@@ -46,7 +36,7 @@ impl Spool {
         while let Some(&file_no) = self.debts.last() {
             match self.batches.get(&file_no) {
                 Some(batch) if batch.plain_bytes >= self.config.batch_bytes => self.seal(file_no)?,
-                Some(batch) if batch.block_bytes() >= self.full_block_bytes(batch.encoding) => {
+                Some(batch) if batch.block_bytes() >= self.config.full_block_bytes(batch.encoding) => {
                     self.start_block(file_no)?;
                     self.refused = !self.flights.is_empty();
                     continue;

@@ -67,7 +67,18 @@ pub struct SpoolConfig {
     pub accept_damage: bool,
 }
 
+/// Lines that are not compressed are written in pieces of this much, in bytes: small enough to be in the processor's cache still.
+const PLAIN_BYTES: usize = 256 << 10;
+
 impl SpoolConfig {
+    /// Bytes at which a batch's block is full.
+    pub(crate) fn full_block_bytes(&self, encoding: BatchEncoding) -> usize {
+        match encoding {
+            BatchEncoding::Plain => self.block_bytes.min(PLAIN_BYTES),
+            BatchEncoding::Gzip | BatchEncoding::Zstd => self.block_bytes,
+        }
+    }
+
     /// The defaults, for a state directory.
     pub fn new(state_dir: impl Into<PathBuf>) -> Self {
         Self {

@@ -179,7 +179,8 @@ impl Spool {
                 None => spool.open_batch(partition, ts_us)?,
             };
             let Some(batch) = spool.batches.get_mut(&file_no) else { return Err(StateError::Stopped) };
-            let taken = batch.push(write, &mut spool.spares);
+            let full_bytes = spool.config.full_block_bytes(batch.encoding);
+            let taken = batch.push(write, full_bytes, &mut spool.spares);
             spool.held_bytes += taken;
             spool.spool_bytes += taken as u64;
             spool.counters.touch += u64::from(batch.touch != spool.counters.touch || batch.touch == 0);
