@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use reassemble_benches::bars::{Bar, Figure, Limit, table, tally};
 use reassemble_benches::emitter::own_thread::{self, OwnThread};
 use reassemble_benches::emitter::pairs::{Pair, Plan, Run, quartiles};
+use reassemble_benches::results::{self, Conditions};
 use reassemble_benches::table::{layout, median};
 
 /// Measure what the Rust emitter costs the sample shop, beside the same shop without it
@@ -43,6 +45,10 @@ struct Args {
     #[arg(long, value_name = "FILE", default_value = "target/release/shop")]
     shop: PathBuf,
 
+    /// Write the table of bars into this page, in the place of all that an earlier run wrote there
+    #[arg(long, value_name = "FILE")]
+    write_results: Option<PathBuf>,
+
     /// Where the shop's output is written, and removed after each run
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     dir: PathBuf,
@@ -52,10 +58,20 @@ fn main() -> Result<()> {
     let args = Args::parse();
     std::fs::create_dir_all(&args.dir).with_context(|| format!("failed to create {}", args.dir.display()))?;
     let output = args.dir.join(format!("emitter-{}.log", std::process::id()));
+    let run =
+        format!("{} requests a second, {} pairs of {} s, {} bursts", args.rate, args.pairs, args.seconds, args.bursts);
+    let conditions = Conditions::now(&run);
+    let mut bars = Vec::new();
     if args.bursts > 0 {
         let figures = own_thread::measure(&output, args.bursts);
         std::fs::remove_file(&output).ok();
-        print!("{}", own_thread_table(&figures?, args.bursts));
+        let figures = figures?;
+        print!("{}", own_thread_table(&figures, args.bursts));
+        for (name, ns) in [("plain API", figures.plain_ns), ("tower layer", figures.layer_ns)] {
+            let less = Figure::one((ns - figures.copy_ns) / 1e3, "µs");
+            let what = format!("a request's own thread, {name}, less the copy of the bodies");
+            bars.push(Bar::new(8, what, less).within(Limit::AtMost(2.0)));
+        }
     }
     if args.pairs > 0 {
         let plan = Plan {
@@ -85,6 +101,18 @@ fn main() -> Result<()> {
             args.rate, args.pairs, args.seconds
         );
         print!("{}", pairs_table(&pairs));
+        let added =
+            |of: fn(&Run) -> f64, unit| Figure::of(pairs.iter().map(|pair| of(&pair.with) - of(&pair.without)), unit);
+        bars.push(Bar::new(8, "added at p99", added(|run| run.p99_us, "µs")).within(Limit::AtMost(50.0)));
+        bars.push(Bar::new(8, "CPU added", added(|run| run.cpu_percent, "% of a core")).within(Limit::AtMost(5.0)));
+        bars.push(Bar::new(8, "peak memory added", added(|run| run.peak_mib, "MiB")).within(Limit::AtMost(4.0)));
+        let without = Figure::of(pairs.iter().map(|pair| pair.without.p99_us), "µs");
+        bars.push(Bar::new(8, "p99 without the emitter", without));
+    }
+    println!("\n{}\n{}", table(&bars), tally(&bars));
+    if let Some(page) = &args.write_results {
+        let notes = "Where p99 without the emitter is above a millisecond, the machine was busy and the added latency means nothing.";
+        results::write(page, "The Rust emitter", &conditions, &bars, notes)?;
     }
     Ok(())
 }

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use reassemble_benches::bars::{Bar, Figure, Limit, table, tally};
 use reassemble_benches::contest::Compression;
 use reassemble_benches::follow::daemon::Place;
 use reassemble_benches::follow::latency;
 use reassemble_benches::follow::steady::{self, Log, Span};
 use reassemble_benches::generate::{Envelope, LogOptions, write_log};
 use reassemble_benches::measure::{PARENT_COMMAND, run_as_parent};
+use reassemble_benches::results::{self, Conditions};
 use reassemble_benches::size::parse_bytes;
-use reassemble_benches::table::{layout, median};
 
 /// Measure what following costs: at a steady rate, at rest, and from a write to its exchange being durable
 #[derive(Parser)]
@@ -51,6 +52,10 @@ struct Args {
     #[arg(long, value_name = "FILE", default_value = "target/release/reassemble")]
     reassemble: PathBuf,
 
+    /// Write the table into this page, in the place of all that an earlier run wrote there
+    #[arg(long, value_name = "FILE")]
+    write_results: Option<PathBuf>,
+
     /// Where logs and results are written, and removed afterwards
     #[arg(long, value_name = "DIR", default_value = "target/bench/follow")]
     dir: PathBuf,
@@ -73,42 +78,31 @@ fn main() -> Result<()> {
     fs::create_dir_all(&args.dir).with_context(|| format!("failed to create {}", args.dir.display()))?;
     let place = Place { reassemble: fs::canonicalize(&args.reassemble)?, dir: fs::canonicalize(&args.dir)? };
     let log = make_log(&args, &place)?;
-    let mut table = Table { rows: vec![["what", "figure", "bar", ""].map(str::to_owned).to_vec()] };
+    let run = format!("{:.0} MB a second for {} s; {} runs of each", args.rate as f64 / 1e6, args.seconds, args.runs);
+    let conditions = Conditions::now(&run);
+    let mut bars = Vec::new();
     if wanted(&args, "none") {
-        flow(&args, &place, &log, Compression::None, &mut table)?;
+        flow(&args, &place, &log, Compression::None, &mut bars)?;
     }
     if wanted(&args, "gzip") {
-        flow(&args, &place, &log, Compression::Gzip, &mut table)?;
+        flow(&args, &place, &log, Compression::Gzip, &mut bars)?;
     }
     if wanted(&args, "rest") {
-        rest(&args, &place, &mut table)?;
+        rest(&args, &place, &mut bars)?;
     }
     if wanted(&args, "latency") {
-        latency(&args, &place, &log, &mut table)?;
+        latency(&args, &place, &log, &mut bars)?;
     }
-    print!("{}", layout(&table.rows));
+    println!("{}\n{}", table(&bars), tally(&bars));
     fs::remove_dir_all(&place.dir).context("failed to clean up")?;
+    if let Some(page) = &args.write_results {
+        results::write(page, "Following", &conditions, &bars, "")?;
+    }
     Ok(())
 }
 
 fn wanted(args: &Args, name: &str) -> bool {
     name.contains(&args.only)
-}
-
-/// Figures beside their bars.
-struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    fn figure(&mut self, what: impl Into<String>, figure: f64, unit: &str) {
-        self.rows.push(vec![what.into(), format!("{figure:.2} {unit}")]);
-    }
-
-    fn bar(&mut self, what: impl Into<String>, figure: f64, bar: f64, unit: &str) {
-        let met = if figure <= bar { "met" } else { "NOT MET" };
-        self.rows.push(vec![what.into(), format!("{figure:.2} {unit}"), format!("{bar} {unit}"), met.to_owned()]);
-    }
 }
 
 /// The log of a whole flow, its warm-up included and a second more.
@@ -122,37 +116,33 @@ fn make_log(args: &Args, place: &Place) -> Result<Log> {
     Ok(Log { path, summary })
 }
 
-fn flow(args: &Args, place: &Place, log: &Log, compression: Compression, table: &mut Table) -> Result<()> {
+fn flow(args: &Args, place: &Place, log: &Log, compression: Compression, bars: &mut Vec<Bar>) -> Result<()> {
     let times = (Duration::from_secs(args.seconds / 6), Duration::from_secs(args.seconds));
     let (mut spans, mut yardstick, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..args.runs {
         let span = steady::flow(place, log, compression, args.rate, times)?;
         if compression == Compression::Gzip {
-            yardstick.push(span.percent() / percent(steady::libdeflate_seconds_per_byte(place, log)?, &span));
+            yardstick.push(percent(steady::libdeflate_seconds_per_byte(place, log)?, &span));
         }
         whole.push(percent(steady::whole_file_seconds_per_byte(place, log, compression)?, &span));
         spans.push(span);
     }
     let name = format!("{:.0} MB/s, {}", args.rate as f64 / 1e6, compression.name());
-    let cpu = median(spans.iter().map(Span::percent));
-    if compression == Compression::Gzip {
-        table.figure(format!("{name}: CPU"), cpu, "%");
-        table.bar(format!("{name}: CPU beside libdeflate-gzip -1 of what is stored"), median(yardstick), 1.5, "times");
+    let cpu = Figure::of(spans.iter().map(Span::percent), "% of a core");
+    bars.push(if compression == Compression::Gzip {
+        let beside = Figure::of(yardstick, "% of a core");
+        Bar::new(6, format!("{name}: CPU beside libdeflate-gzip -1 of what is stored"), cpu)
+            .beside(beside)
+            .within(Limit::AtMost(1.5))
     } else {
-        table.bar(format!("{name}: CPU"), cpu, 4.0, "%");
-    }
-    table.figure(format!("{name}: CPU of the same bytes in a whole file"), median(whole), "%");
-    table.bar(
-        format!("{name}: peak memory"),
-        median(spans.iter().map(|span| span.memory.peak_bytes as f64 / MIB)),
-        24.0,
-        "MiB",
-    );
-    table.figure(
-        format!("{name}: memory at the end"),
-        median(spans.iter().map(|span| span.memory.now_bytes as f64 / MIB)),
-        "MiB",
-    );
+        Bar::new(6, format!("{name}: CPU"), cpu).within(Limit::AtMost(4.0))
+    });
+    let whole = Figure::of(whole, "% of a core");
+    bars.push(Bar::new(6, format!("{name}: CPU of the same bytes in a whole file"), whole));
+    let peak = Figure::of(spans.iter().map(|span| span.memory.peak_bytes as f64 / MIB), "MiB");
+    bars.push(Bar::new(6, format!("{name}: peak memory"), peak).within(Limit::AtMost(24.0)));
+    let now = Figure::of(spans.iter().map(|span| span.memory.now_bytes as f64 / MIB), "MiB");
+    bars.push(Bar::new(6, format!("{name}: memory at the end"), now));
     Ok(())
 }
 
@@ -161,26 +151,27 @@ fn percent(seconds_per_byte: f64, span: &Span) -> f64 {
     100.0 * seconds_per_byte * span.bytes as f64 / span.wall.as_secs_f64()
 }
 
-fn rest(args: &Args, place: &Place, table: &mut Table) -> Result<()> {
+fn rest(args: &Args, place: &Place, bars: &mut Vec<Bar>) -> Result<()> {
     let span = steady::rest(place, args.files, Duration::from_secs(args.rest_seconds))?;
     let name = format!("{} files at rest", args.files);
-    table.bar(format!("{name}: CPU"), span.percent(), 0.2, "%");
-    table.bar(format!("{name}: peak memory"), span.memory.peak_bytes as f64 / MIB, 32.0, "MiB");
-    table.figure(format!("{name}: memory at the end"), span.memory.now_bytes as f64 / MIB, "MiB");
+    let cpu = Figure::one(span.percent(), "% of a core");
+    bars.push(Bar::new(6, format!("{name}: CPU"), cpu).within(Limit::AtMost(0.2)));
+    let peak = Figure::one(span.memory.peak_bytes as f64 / MIB, "MiB");
+    bars.push(Bar::new(6, format!("{name}: peak memory"), peak).within(Limit::AtMost(32.0)));
     Ok(())
 }
 
-fn latency(args: &Args, place: &Place, log: &Log, table: &mut Table) -> Result<()> {
+fn latency(args: &Args, place: &Place, log: &Log, bars: &mut Vec<Bar>) -> Result<()> {
     for (name, beside) in [("50 exchanges/s", None), ("50 exchanges/s within the flow", Some((log, args.rate)))] {
         let latencies = latency::measure(place, &AT_ONCE, (args.exchanges, PAUSE), beside)?;
-        table.figure(format!("{name}: write to object, p50"), latencies.percentile(50), "ms");
-        let p99 = latencies.percentile(99);
-        match beside {
-            None => table.bar(format!("{name}: write to object, p99"), p99, 50.0, "ms"),
-            // Here it is no measure of the spool: see `latency`.
-            Some(_) => table.figure(format!("{name}: write to object, p99"), p99, "ms"),
-        }
-        table.figure(format!("{name}: write to object, worst"), latencies.percentile(100), "ms");
+        let mut bar = |of: &str, percentile, limit: Option<Limit>| {
+            let figure = Figure::one(latencies.percentile(percentile), "ms");
+            bars.push(Bar { limit, ..Bar::new(7, format!("{name}: write to object, {of}"), figure) });
+        };
+        bar("p50", 50, None);
+        // Within the flow it is no measure of the spool: see `latency`.
+        bar("p99", 99, beside.is_none().then_some(Limit::AtMost(50.0)));
+        bar("worst", 100, None);
     }
     Ok(())
 }

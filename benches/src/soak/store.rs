@@ -16,6 +16,9 @@ use s3s_fs::FileSystem;
 
 /// The hidden command under which the program must call [`serve_s3`].
 pub const SERVER_COMMAND: &str = "serve-s3";
+/// The bucket. Short, and used without a prefix: of an upload in parts the server makes a file's name of bucket and key, twice as long as they are, and
+/// names end at 255 bytes.
+const BUCKET: &str = "b";
 /// How long a server may take to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -48,7 +51,7 @@ impl Store {
             return Ok(Store::Dir { root: dir.join("captures") });
         }
         let root = dir.join("s3");
-        fs::create_dir_all(root.join("bucket")).context("failed to make the bucket")?;
+        fs::create_dir_all(root.join(BUCKET)).context("failed to make the bucket")?;
         let port = free_port()?;
         let mut store = Store::S3 { root, port, server: None };
         store.serve()?;
@@ -63,7 +66,7 @@ impl Store {
                 let endpoint = format!("http://127.0.0.1:{port}");
                 [
                     "--to",
-                    "s3://bucket/captures",
+                    &format!("s3://{BUCKET}"),
                     "--s3-region",
                     "us-east-1",
                     "--s3-path-style",
@@ -80,7 +83,7 @@ impl Store {
     pub fn root(&self) -> PathBuf {
         match self {
             Store::Dir { root } => root.clone(),
-            Store::S3 { root, .. } => root.join("bucket/captures"),
+            Store::S3 { root, .. } => root.join(BUCKET),
         }
     }
 

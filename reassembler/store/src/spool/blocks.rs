@@ -27,7 +27,8 @@ impl Spool {
     /// Whether a batch has a full block, or is full itself.
     pub(super) fn is_due(&self, file_no: u64) -> bool {
         self.batches.get(&file_no).is_some_and(|batch| {
-            batch.plain_bytes >= self.config.batch_bytes || batch.block_bytes() >= self.config.full_block_bytes(batch.encoding)
+            batch.plain_bytes >= self.config.batch_bytes
+                || batch.block_bytes() >= self.config.full_block_bytes(batch.encoding)
         })
     }
 
