@@ -18,7 +18,7 @@ use s3s_fs::FileSystem;
 pub const SERVER_COMMAND: &str = "serve-s3";
 /// The bucket. Short, and used without a prefix: of an upload in parts the server makes a file's name of bucket and key, twice as long as they are, and
 /// names end at 255 bytes.
-const BUCKET: &str = "b";
+const BUCKET: &str = "cap";
 /// How long a server may take to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
