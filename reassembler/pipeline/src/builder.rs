@@ -33,14 +33,14 @@ const ASSEMBLER_SHARE: usize = 2;
 /// exchanges between the core and the store thread,
 const STORE_QUEUE_SHARE: usize = 8;
 /// lines of unfinished blocks (a few blocks more are being compressed),
-const PENDING_SHARE: usize = 4;
+const PENDING_SHARE: usize = 6;
 /// and the state database's cache.
 const CACHE_SHARE: usize = 8;
 /// A block of lines that is compressed as one,
-const BLOCK_SHARE: usize = 20;
+const BLOCK_SHARE: usize = 25;
 /// within bounds: smaller ones compress badly, larger ones hardly better.
 const LEAST_BLOCK_BYTES: usize = 64 << 10;
-const MOST_BLOCK_BYTES: usize = 768 << 10;
+const MOST_BLOCK_BYTES: usize = 640 << 10;
 /// Bytes of records between forwarders and the core.
 const FEED_QUEUE_BYTES: usize = 4 << 20;
 /// Ids from here on are of inputs that are not followed, and keep nothing.
