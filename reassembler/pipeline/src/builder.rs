@@ -33,7 +33,7 @@ const ASSEMBLER_SHARE: usize = 2;
 /// exchanges between the core and the store thread,
 const STORE_QUEUE_SHARE: usize = 16;
 /// lines of unfinished blocks (a few blocks more are being compressed),
-const PENDING_SHARE: usize = 4;
+const PENDING_SHARE: usize = 6;
 /// and the state database's cache.
 const CACHE_SHARE: usize = 16;
 /// A block of lines that is compressed as one,

@@ -195,7 +195,7 @@ impl Spool {
 
     /// Keeps a block's buffer for a later one, where there are not enough of them, and none that a giant line made giant.
     fn keep_spare(&mut self, mut buffer: Vec<u8>) {
-        if self.spares.len() < self.compressors.depth()
+        if self.spares.len() < self.compressors.depth().max(1)
             && buffer.capacity() <= self.config.block_bytes.saturating_mul(4)
         {
             buffer.clear();

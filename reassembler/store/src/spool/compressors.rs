@@ -70,9 +70,10 @@ impl Compressors {
         Self { compression, most_threads, shared, threads: Vec::new(), own }
     }
 
-    /// Blocks that keep every thread busy: one under way in each, and one that waits.
+    /// Blocks that may be in flight: one for each thread. What comes when all have one is compressed by the thread that owns the spool; a
+    /// queue beside that would cost memory and gain little.
     pub(crate) fn depth(&self) -> usize {
-        if self.most_threads == 0 { 0 } else { self.most_threads + 1 }
+        self.most_threads
     }
 
     /// Leaves a block to the threads.

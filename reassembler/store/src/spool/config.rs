@@ -46,7 +46,7 @@ pub struct SpoolConfig {
     /// Uncompressed bytes at which a block is compressed and appended to its spool file. A block ends after the line that reaches
     /// this, so blocks depend on the lines alone.
     pub block_bytes: usize,
-    /// Threads that compress, beside the one that owns the spool; none where nothing is compressed. Each holds up to two blocks.
+    /// Threads that compress, beside the one that owns the spool; none where nothing is compressed. Each holds a block.
     pub compressor_threads: usize,
     /// Bytes of unfinished blocks held in memory over all batches; beyond it the coldest batches' go to the database.
     pub pending_bytes: usize,
