@@ -127,15 +127,12 @@ impl EnvelopeReader {
         if self.envelope == Envelope::Auto && !self.begun {
             self.recognise(block);
         }
-        let newlines = memchr_iter(b'\n', block).count() as u64;
         match self.envelope {
-            Envelope::Docker | Envelope::Cri => {
-                for_each_line(block, |line| self.container_line(line, sink));
-            }
+            Envelope::Docker | Envelope::Cri => for_each_line(block, |line| self.container_line(line, sink)),
             Envelope::Plain => for_each_hinted_line(block, |line| self.scanner.bare_line(line, sink)),
             Envelope::Auto | Envelope::Json => {
                 let mut rest_is_container = None;
-                for_each_hinted_line_until(block, |line, start| {
+                let lines = for_each_hinted_line_until(block, |line, start| {
                     if self.envelope == Envelope::Auto && recognise_line(line).is_some() {
                         rest_is_container = Some(start);
                         return false;
@@ -143,13 +140,11 @@ impl EnvelopeReader {
                     self.scanner.line(line, sink);
                     true
                 });
-                if let Some(start) = rest_is_container {
-                    self.recognise(&block[start..]);
-                    for_each_line(&block[start..], |line| self.container_line(line, sink));
-                }
+                let Some(start) = rest_is_container else { return lines };
+                self.recognise(&block[start..]);
+                lines + for_each_line(&block[start..], |line| self.container_line(line, sink))
             }
         }
-        newlines + u64::from(block.last().is_some_and(|last| *last != b'\n'))
     }
 
     /// The input has ended: what is half joined is read as it is.
@@ -254,28 +249,39 @@ fn recognise_line(line: &[u8]) -> Option<Envelope> {
     }
 }
 
-fn for_each_line(block: &[u8], mut each: impl FnMut(&[u8])) {
+/// Calls `each` with every line, and gives their number.
+fn for_each_line(block: &[u8], mut each: impl FnMut(&[u8])) -> u64 {
+    let mut lines = 0;
     let mut rest = block;
     while !rest.is_empty() {
         let end = memchr(b'\n', rest).unwrap_or(rest.len());
         each(&rest[..end]);
+        lines += 1;
         rest = &rest[(end + 1).min(rest.len())..];
     }
+    lines
 }
 
-/// Calls `each` with every line that may hold a record. The others are never looked at one by one: that is what makes logs with few
-/// captures cheap.
-fn for_each_hinted_line(block: &[u8], mut each: impl FnMut(&[u8])) {
+/// How many lines there are; the last may lack its newline.
+fn count_lines(block: &[u8]) -> u64 {
+    memchr_iter(b'\n', block).count() as u64 + u64::from(block.last().is_some_and(|last| *last != b'\n'))
+}
+
+/// Calls `each` with every line that may hold a record, and gives the number of all. The others are never looked at one by one: that is what
+/// makes logs with few captures cheap.
+fn for_each_hinted_line(block: &[u8], mut each: impl FnMut(&[u8])) -> u64 {
     for_each_hinted_line_until(block, |line, _| {
         each(line);
         true
-    });
+    })
 }
 
-/// The same, with each line's offset, until `each` says no.
-fn for_each_hinted_line_until(block: &[u8], mut each: impl FnMut(&[u8], usize) -> bool) {
+/// The same, with each line's offset, until `each` says no; gives the number of lines before that one.
+fn for_each_hinted_line_until(block: &[u8], mut each: impl FnMut(&[u8], usize) -> bool) -> u64 {
     let finder = memmem::Finder::new(HINT);
     let mut at = 0;
+    // Lines are counted where they are stepped over: those that are read need no look of their own.
+    let (mut lines, mut counted) = (0, 0);
     while let Some(found) = finder.find(&block[at..]) {
         let hint = at + found;
         if !is_hint(block, hint) {
@@ -286,11 +292,15 @@ fn for_each_hinted_line_until(block: &[u8], mut each: impl FnMut(&[u8], usize) -
         let end = memchr(b'\n', &block[hint..]).map_or(block.len(), |newline| hint + newline);
         // Where an earlier hint of this line was passed over, its start lies before `at`.
         let start = if start == at { memrchr(b'\n', &block[..at]).map_or(0, |newline| newline + 1) } else { start };
+        lines += count_lines(&block[counted..start]);
         if !each(&block[start..end], start) {
-            return;
+            return lines;
         }
+        lines += 1;
         at = (end + 1).min(block.len());
+        counted = at;
     }
+    lines + count_lines(&block[counted..])
 }
 
 #[derive(Serialize, Deserialize)]
