@@ -157,7 +157,7 @@ impl Run {
 
     fn expire(&mut self) {
         while let Some(assembled) = self.assembler.expire(self.now, &self.memory) {
-            assert!(!assembled.exchange.complete);
+            assert!(!assembled.complete);
             self.keep(assembled);
         }
     }

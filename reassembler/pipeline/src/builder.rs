@@ -49,7 +49,7 @@ const FIRST_PASSING_ID: u64 = 1 << 63;
 /// a wake-up,
 const READS_A_COMMIT: u32 = 4;
 /// but it is read at least so often, a block at 10 MB a second,
-const SELDOMEST_READS: Duration = Duration::from_millis(25);
+const SELDOMEST_READS: Duration = Duration::from_millis(50);
 /// and at most so often.
 const OFTENEST_READS: Duration = Duration::from_millis(2);
 /// How long a full disk is waited for once all streams that were passed on have ended: whoever runs the wrapper waits for it.
