@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Items that weigh one in so many of the limit are work enough to wake the receiver for.
-const WAKING_SHARE: usize = 16;
+const WAKING_SHARE: usize = 4;
 
 /// How long a sender waits for room before it looks again by itself.
 const LONG: Duration = Duration::from_secs(1);
