@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::json::{JsonError, unescape};
 use crate::layout::hex;
 use crate::record::RecordSink;
-use crate::scan::{HINT, KEPT_BYTES, Scanner, is_hint, may_hold_records};
+use crate::scan::{HINT, Scanner, is_hint, may_hold_records};
 
 /// How an input's lines are wrapped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,8 +105,6 @@ pub struct EnvelopeReader {
     max_line_bytes: usize,
     joining: [Joining; STREAMS],
     scanner: Scanner,
-    /// What an escaped line says.
-    said: Vec<u8>,
 }
 
 impl EnvelopeReader {
@@ -118,7 +116,6 @@ impl EnvelopeReader {
             max_line_bytes,
             joining: Default::default(),
             scanner: Scanner::default(),
-            said: Vec::new(),
         }
     }
 
@@ -208,15 +205,11 @@ impl EnvelopeReader {
     fn join(&mut self, piece: Piece<'_>, sink: &mut impl RecordSink) -> Result<(), JsonError> {
         let joining = &mut self.joining[piece.stream];
         if joining.is_idle() && !piece.partial {
-            match piece.content {
-                Content::Plain(line) if may_hold_records(line) => self.scanner.line(line, sink),
-                Content::Escaped(raw) if may_hold_records(raw) => {
-                    self.said.clear();
-                    unescape(raw, &mut self.said)?;
-                    self.scanner.line(&self.said, sink);
-                    self.said.shrink_to(KEPT_BYTES);
+            if may_hold_records(piece.content.raw()) {
+                match piece.content {
+                    Content::Plain(line) => self.scanner.line(line, sink),
+                    Content::Escaped(raw) => self.scanner.escaped_line(raw, sink)?,
                 }
-                Content::Plain(_) | Content::Escaped(_) => (),
             }
             return Ok(());
         }

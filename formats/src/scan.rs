@@ -35,8 +35,8 @@ pub(crate) struct Scanner {
     spare: Vec<Vec<u8>>,
 }
 
-/// Memory that a scanner keeps from line to line, in bytes for each buffer: one giant line must not hold its memory for good.
-pub(crate) const KEPT_BYTES: usize = 64 << 10;
+/// Memory that a scanner keeps from line to line, in bytes for each buffer.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// Whether records may stand in a text.
 pub(crate) fn may_hold_records(text: &[u8]) -> bool {
@@ -58,14 +58,13 @@ impl Scanner {
     /// Reports every record of one line.
     pub(crate) fn line(&mut self, line: &[u8], sink: &mut impl RecordSink) {
         self.text(line, 0, sink);
-        self.scratch.shrink_to(KEPT_BYTES);
-        self.spare.iter_mut().for_each(|spare| spare.shrink_to(KEPT_BYTES));
+        self.give_back();
     }
 
     /// Reports the bare records of a line.
     pub(crate) fn bare_line(&mut self, line: &[u8], sink: &mut impl RecordSink) {
         self.bare(line, 0, sink);
-        self.scratch.shrink_to(KEPT_BYTES);
+        self.give_back();
     }
 
     fn text(&mut self, text: &[u8], nesting: usize, sink: &mut impl RecordSink) {
@@ -196,12 +195,33 @@ impl Scanner {
         if !span.escaped {
             return; // A record holds quotes, and those would be escaped here.
         }
+        // What holds an unknown escape is no string, and nothing of it is searched.
+        self.said_by(span.raw(text), nesting, sink).unwrap_or_default();
+    }
+
+    /// Reports every record of one line that is given as the inside of a JSON string; nothing of it where that holds an unknown escape.
+    pub(crate) fn escaped_line(&mut self, raw: &[u8], sink: &mut impl RecordSink) -> Result<(), JsonError> {
+        let scanned = self.said_by(raw, 0, sink);
+        self.give_back();
+        scanned
+    }
+
+    /// Searches what the inside of a string says.
+    fn said_by(&mut self, raw: &[u8], nesting: usize, sink: &mut impl RecordSink) -> Result<(), JsonError> {
         let mut said = self.spare.pop().unwrap_or_default();
         said.clear();
-        if unescape(span.raw(text), &mut said).is_ok() {
+        let unescaped = unescape(raw, &mut said);
+        if unescaped.is_ok() {
             self.text(&said, nesting, sink);
         }
         self.spare.push(said);
+        unescaped
+    }
+
+    /// One giant line must not hold its memory for good.
+    fn give_back(&mut self) {
+        self.scratch.shrink_to(KEPT_BYTES);
+        self.spare.iter_mut().for_each(|spare| spare.shrink_to(KEPT_BYTES));
     }
 }
 
