@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Number, Value};
 
-use super::{Body, Content, EXCHANGE_VERSION, Exchange, Headers, Request, Response};
+use super::{Body, Content, EXCHANGE_VERSION, Exchange, Headers, Request, Response, base64_text};
 use crate::id::CaptureId;
 use crate::piece::{Piece, Spelling};
 use crate::write::escape_json;
@@ -120,7 +120,7 @@ fn write_body(body: &Body<'_>, object: &mut Object<'_>) {
 fn write_bytes(bytes: &[u8], object: &mut Object<'_>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => object.text("text", Some(text)),
-        Err(_) => object.raw("b64", &[Piece::new(bytes)]),
+        Err(_) => object.text("b64", Some(&base64_text(bytes))),
     }
 }
 

@@ -73,6 +73,7 @@ pub(crate) fn checksum(path: &Path, mut hash: ContentHash) -> io::Result<Checksu
     })?;
     Ok(Checksum { bytes, crc32: crc32.finalize(), hash: hash.finish() })
 }
+
 /// Length and CRC-32 of a file.
 pub(crate) fn crc32(path: &Path) -> io::Result<(u64, u32)> {
     let mut crc32 = crc32fast::Hasher::new();
