@@ -80,4 +80,5 @@ def build():
        js(sign(ALL, record(A, "meta", 0, headf=js(meta), of=1)) | {"seq": 1})],
       [], 6, meta=2, bad_sig=4)
     v("bad-otherwise", "What is bad for another reason is counted by one of them; a crc is not signed, and is checked.",
-      [changed(sreq(), crc="00000000"), sreq()[:-1], changed(sreq(), sig="00"), sreq(), sres()], [exchange()], 5, bad={"bad_crc": 1, "torn": 1, "bad_type": 1})
+      [changed(sreq(), crc="00000000"), sreq()[:-1], changed(sreq(), sig="00"),
+       changed(signed(SOME, A, "meta", 0, head=meta, of=1), sig="00"), sreq(), sres()], [exchange()], 6, bad={"bad_crc": 1, "torn": 1, "bad_type": 2})

@@ -82,6 +82,10 @@ fn record<'t>(value: impl Fn(&'static str) -> Option<&'t RawValue>) -> Option<Ju
         of.map_or(Some(None), |o| o.map(Some))?,
         at.map_or(Some(None), |a| a.map(Some))?,
     );
+    let sig = match sig {
+        Some(sig) => Some(u128::from_str_radix(hex(&sig, 32)?, 16).ok()?.to_be_bytes()),
+        None => None,
+    };
     if part == b"meta" {
         return Some(Judgement::Meta(head.map_or_else(|| "{}".into(), |head| head.text().into())));
     }
@@ -100,10 +104,6 @@ fn record<'t>(value: impl Fn(&'static str) -> Option<&'t RawValue>) -> Option<Ju
             return None;
         }
     }
-    let sig = match sig {
-        Some(sig) => Some(u128::from_str_radix(hex(&sig, 32)?, 16).ok()?.to_be_bytes()),
-        None => None,
-    };
     let number = |value: u64| u32::try_from(value).ok();
     let of = match of {
         Some(of) => Some(number(of)?),
