@@ -1,10 +1,12 @@
 //! One record's JSON object to a [`Record`].
 //!
-//! One pass, for lines as emitters write them and for any other spelling alike: keys in any order, white space, escapes, unknown
-//! keys. What emitters write takes the short way in each step (no escapes in keys, digits only, strings without escapes).
+//! One pass, for any spelling: keys in any order, white space, escapes, unknown keys. Lines as emitters write them are read by [`quick`] before
+//! that.
 //!
 //! On a line with `sig` the keys `head` and `tail` are unknown ones (L-8.2), and what would be wrong with them is no fault. As `sig` mostly
 //! stands last, such faults are kept until the line's end.
+
+mod quick;
 
 use crate::id::CaptureId;
 use crate::json::{JsonError, Member, Members, Said, StringSpan, integer, say, skip_string, skip_value, unescape};
@@ -19,11 +21,20 @@ use crate::write::escape_json;
 ///
 /// # Errors
 /// A [`BadReason`]; where the object is not whole, always [`BadReason::Torn`] or [`BadReason::TooDeep`].
+#[inline]
 pub(crate) fn decode(
     text: &[u8],
     at: usize,
     scratch: &mut Vec<u8>,
 ) -> Result<(Record, usize), (BadReason, Option<usize>)> {
+    match quick::chunk(text, at, scratch) {
+        Some((chunk, end)) => Ok((Record::Chunk(chunk), end)),
+        None => decode_any(text, at, scratch),
+    }
+}
+
+/// What [`decode`] does, for any spelling.
+fn decode_any(text: &[u8], at: usize, scratch: &mut Vec<u8>) -> Result<(Record, usize), (BadReason, Option<usize>)> {
     let mut fields = Fields::default();
     let mut bad = None;
     let whole = (|| {

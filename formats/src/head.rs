@@ -86,9 +86,21 @@ impl Place {
 
 /// Takes the JSON text of a head or tail apart; `None` where it is no whole JSON object.
 pub fn sort_out(part: Part, place: Place, text: &str) -> Option<SortedOut<'_>> {
-    match quick::known(part, place, text) {
-        Some(known) => Some(SortedOut { known, ..SortedOut::default() }),
-        None => sort_out_any(part, place, text),
+    let mut sorted = SortedOut::default();
+    sorted.read(part, place, text).then_some(sorted)
+}
+
+impl<'a> SortedOut<'a> {
+    /// What [`sort_out`] gives, read in its place, because it is large; this is the default before. False, and still the default, where the text is no
+    /// whole JSON object.
+    pub fn read(&mut self, part: Part, place: Place, text: &'a str) -> bool {
+        if quick::read_known(part, place, text, &mut self.known) {
+            return true;
+        }
+        let sorted = sort_out_any(part, place, text);
+        let whole = sorted.is_some();
+        *self = sorted.unwrap_or_default();
+        whole
     }
 }
 

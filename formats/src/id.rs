@@ -1,6 +1,7 @@
 //! The id of a capture: 1 to 64 of `A-Z a-z 0-9 . _ : -` (capture-line specification).
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// Longest id in bytes.
 pub const MAX_ID_BYTES: usize = 64;
@@ -9,11 +10,21 @@ pub const MAX_ID_BYTES: usize = 64;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CaptureId(Repr);
 
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Repr {
     /// Exactly the ids spelled `8-4-4-4-12` in lowercase hex: the spelling is recovered from the bytes.
     Uuid([u8; 16]),
     Text(Box<str>),
+}
+
+/// By the bytes alone: ids are looked up for every line.
+impl Hash for Repr {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Repr::Uuid(bytes) => state.write_u128(u128::from_ne_bytes(*bytes)),
+            Repr::Text(text) => state.write(text.as_bytes()),
+        }
+    }
 }
 
 impl CaptureId {

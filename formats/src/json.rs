@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
-pub(crate) use self::blocks::{Said, near_end, say};
+pub(crate) use self::blocks::{Said, near_end, say, say_into, say_room};
 
 /// Deepest nesting of objects and arrays that is followed; deeper is an error, so that no input can exhaust the stack.
 pub(crate) const MAX_DEPTH: usize = 64;

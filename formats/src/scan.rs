@@ -220,6 +220,7 @@ impl Scanner {
 
     /// One giant line must not hold its memory for good.
     fn give_back(&mut self) {
+        self.scratch.truncate(KEPT_BYTES);
         self.scratch.shrink_to(KEPT_BYTES);
         self.spare.iter_mut().for_each(|spare| spare.shrink_to(KEPT_BYTES));
     }

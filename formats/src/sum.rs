@@ -21,6 +21,9 @@ impl Sum {
     /// The sum of these bytes and those of `next` behind them.
     #[must_use]
     pub fn then(self, next: Sum) -> Sum {
+        if self.len == 0 {
+            return next;
+        }
         Sum { len: self.len.wrapping_add(next.len), crc: behind(self.crc, next.len) ^ next.crc }
     }
 }

@@ -108,11 +108,23 @@ const SHORT: [u8; 256] = {
 /// Reads the string whose first byte is at `start` up to its closing quote, or to the text's end where it has none, and appends to `out` what it
 /// says: escapes undone, a lone surrogate as U+FFFD.
 pub(crate) fn say(text: &[u8], start: usize, out: &mut Vec<u8>) -> Result<Said> {
+    let before = out.len();
+    out.resize(before + say_room(text, start), 0);
+    let said = say_into(text, start, &mut out[before..]);
+    out.truncate(before + said.as_ref().map_or(0, |(_, bytes)| *bytes));
+    said.map(|(said, _)| said)
+}
+
+/// The room that [`say_into`] takes in bytes: what a string says is never longer than its text, and copies run past its end.
+pub(crate) fn say_room(text: &[u8], start: usize) -> usize {
+    text.len() - start + REACH
+}
+
+/// The same into a buffer of [`say_room`]; gives how many bytes of it the string says.
+pub(crate) fn say_into(text: &[u8], start: usize, out: &mut [u8]) -> Result<(Said, usize)> {
     let mut said =
         Said { span: StringSpan { start, end: start, escaped: false }, closed: false, canonical: true, odd: false };
-    let mut to = out.len();
-    // What a string says is never longer than its text; copies run past its end.
-    out.resize(to + (text.len() - start) + REACH, 0);
+    let mut to = 0;
     let mut at = start;
     // Whether the next block's first byte is escaped: then it was written with the block before.
     let mut carry = 0;
@@ -160,9 +172,8 @@ pub(crate) fn say(text: &[u8], start: usize, out: &mut Vec<u8>) -> Result<Said> 
         to += written + rest;
         at += end;
     }
-    out.truncate(to);
     said.span.end = at;
-    Ok(said)
+    Ok((said, to))
 }
 
 /// The last bytes of a text, and zeros.

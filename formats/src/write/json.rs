@@ -36,7 +36,12 @@ impl TextOut for Vec<u8> {
 
 /// Appends `text` to `out` as the inside of a JSON string, escaped canonically (rule 12 of [`crate::write`]).
 pub fn escape_json(text: &str, out: &mut Vec<u8>) {
-    escape_within(text, usize::MAX, out);
+    // Most texts are short and need no escape.
+    if text.len() <= BLOCK_BYTES && plain_run(text.as_bytes()) == text.len() {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        escape_within(text, usize::MAX, out);
+    }
 }
 
 /// The escape of each ASCII byte that has one.

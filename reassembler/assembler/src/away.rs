@@ -87,11 +87,10 @@ impl Assembler {
         if self.memory_bytes <= target_bytes {
             return;
         }
-        let durable = |number: &u64| !self.dirty.contains(number) && !self.saving.contains(number);
         let mut by_age: Vec<(u64, u64)> = self
             .open
             .iter()
-            .filter(|(number, capture)| capture.has_rows && durable(number))
+            .filter(|(number, capture)| capture.has_rows && !capture.dirty && !self.saving.contains(number))
             .map(|(number, capture)| (capture.last_push, *number))
             .collect();
         by_age.sort_unstable();

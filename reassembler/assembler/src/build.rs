@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use reassemble_formats::exchange::{Body, Content, Exchange, Fragment, Headers, Request, Response, base64_text};
-use reassemble_formats::head::{Known, Place, SortedOut, sort_out};
+use reassemble_formats::head::{Known, Place, SortedOut};
 use reassemble_formats::timestamp::{rfc3339_us, usable_ts};
 use reassemble_formats::{CaptureId, Chunk, Part, Piece, Section};
 use serde_json::{Map, Value};
@@ -97,8 +97,8 @@ impl Capture {
         self.continues = Some(closed.clone());
         self.deadline = std::time::Duration::ZERO;
         self.unsaved.retain(|(part, seq)| match part {
-            Part::Request => self.request.chunks.contains_key(seq),
-            Part::Response => self.response.chunks.contains_key(seq),
+            Part::Request => self.request.chunks.contains(*seq),
+            Part::Response => self.response.chunks.contains(*seq),
         });
         self.count_memory();
         Rest::Open(self)
@@ -120,21 +120,24 @@ impl Assembled {
     /// The capture as it will be stored, and the time that decides where, in microseconds since the Unix epoch. A body that is too long to be held
     /// is empty here, and stands in [`request_pieces`](Self::request_pieces) or [`response_pieces`](Self::response_pieces).
     pub fn exchange(&self) -> (Exchange<'_>, i64) {
-        let [head, head_tail] = self.request.sections(Part::Request);
-        let [answer, answer_tail] = self.response.sections(Part::Response);
-        let oneway = head.as_ref().is_some_and(|head| head.known.oneway == Some(true));
+        // They are large, so they are read where they are and moved by their fields alone.
+        let [mut asked, mut answered] = [Sections::default(), Sections::default()];
+        self.request.take_apart(Part::Request, &mut asked);
+        self.response.take_apart(Part::Response, &mut answered);
+        let oneway = asked.head.known.oneway == Some(true);
         let mut problems = Vec::new();
         if self.continues {
             problems.push("continues".to_owned());
         }
-        self.request.name_problems(Part::Request, [&head, &head_tail], false, &mut problems);
-        self.response.name_problems(Part::Response, [&answer, &answer_tail], oneway, &mut problems);
+        self.request.name_problems(Part::Request, &asked, false, &mut problems);
+        self.response.name_problems(Part::Response, &answered, oneway, &mut problems);
         let mut more = More::default();
-        let has_head = head.is_some();
-        let head = more.keep("request", head);
-        let answer = more.keep("response", answer);
-        let head_tail = more.keep("request_tail", head_tail);
-        let answer_tail = more.keep("response_tail", answer_tail);
+        more.keep("request", &mut asked.head);
+        more.keep("response", &mut answered.head);
+        more.keep("request_tail", &mut asked.tail);
+        more.keep("response_tail", &mut answered.tail);
+        let (head, head_tail) = (&mut asked.head.known, &mut asked.tail.known);
+        let (answer, answer_tail) = (&mut answered.head.known, &mut answered.tail.known);
         if let (Some(first), Some(last)) = (&answer.status, &answer_tail.status)
             && first != last
         {
@@ -144,7 +147,7 @@ impl Assembled {
         if let Some(other) = head_tail.error.clone().filter(|other| Some(other) != error.as_ref()) {
             more.insert("request_tail", "error", other.into());
         }
-        let claimed_ts = if has_head { head.ts.clone() } else { answer.ts.clone() };
+        let claimed_ts = if asked.has_head { head.ts.clone() } else { answer.ts.clone() };
         let usable = claimed_ts.as_deref().and_then(|ts| usable_ts(ts, self.read_at_us));
         if usable.is_none() {
             problems.push("ts_unusable".to_owned());
@@ -156,12 +159,12 @@ impl Assembled {
         problems.extend(self.why.problem().map(str::to_owned));
         let exchange = Exchange {
             id: self.id.clone(),
-            service: head.service.clone(),
-            host: head.host.clone(),
-            inst: head.inst.clone(),
+            service: head.service.take(),
+            host: head.host.take(),
+            inst: head.inst.take(),
             n: head.n,
-            dir: head.dir.clone(),
-            proto: head.proto.clone(),
+            dir: head.dir.take(),
+            proto: head.proto.take(),
             ts: match (usable, claimed_ts) {
                 (Some(_), Some(ts)) => ts,
                 _ => rfc3339_us(ts_us).into(),
@@ -169,12 +172,12 @@ impl Assembled {
             duration_us: answer_tail.us.or(if oneway { head_tail.us } else { None }),
             complete: self.complete,
             problems,
-            trace: head.trace.clone(),
-            parent: head.parent.clone(),
-            peer: head.peer.clone(),
-            tags: head.tags.clone(),
-            rate: head.rate.clone(),
-            why: head.why.clone(),
+            trace: head.trace.take(),
+            parent: head.parent.take(),
+            peer: head.peer.take(),
+            tags: head.tags.take(),
+            rate: head.rate.take(),
+            why: head.why.take(),
             error,
             oneway,
             fragments: self.fragments.clone(),
@@ -261,10 +264,13 @@ impl ClosedPart {
         part
     }
 
-    /// Head and tail, taken apart.
-    fn sections(&self, part: Part) -> [Option<SortedOut<'_>>; 2] {
-        [(Place::Head, &self.head), (Place::Tail, &self.tail)]
-            .map(|(place, text)| text.as_deref().and_then(|text| sort_out(part, place, text)))
+    /// Takes head and tail apart.
+    fn take_apart<'a>(&'a self, part: Part, sections: &mut Sections<'a>) {
+        let read = |place, text: &'a Option<Box<str>>, section: &mut SortedOut<'a>| {
+            text.as_deref().is_some_and(|text| section.read(part, place, text))
+        };
+        sections.has_head = read(Place::Head, &self.head, &mut sections.head);
+        sections.has_tail = read(Place::Tail, &self.tail, &mut sections.tail);
     }
 
     /// The number from which on its chunks are not in the exchange.
@@ -287,7 +293,7 @@ impl ClosedPart {
         self.pieces.reserve_exact(self.run as usize);
         let mut bytes = 0;
         for seq in 0..self.run {
-            let (at, piece) = match chunks.chunks.get_mut(&seq) {
+            let (at, piece) = match chunks.chunks.get_mut(seq) {
                 Some(chunk) => (chunk.at, chunk.piece.take()),
                 None => disk.load(seq).map_or((None, None), |chunk| (chunk.at, chunk.piece)),
             };
@@ -299,25 +305,18 @@ impl ClosedPart {
         }
     }
 
-    fn name_problems(
-        &self,
-        part: Part,
-        [head, tail]: [&Option<SortedOut<'_>>; 2],
-        may_be_missing: bool,
-        problems: &mut Vec<String>,
-    ) {
+    fn name_problems(&self, part: Part, sections: &Sections<'_>, may_be_missing: bool, problems: &mut Vec<String>) {
         let name = part.name();
-        for (place, section) in [("head", head), ("tail", tail)] {
-            let keys = section.iter().flat_map(|section| &section.mistyped);
-            problems.extend(keys.map(|key| format!("{place}_type:{name}:{key}")));
+        for (place, section) in [("head", &sections.head), ("tail", &sections.tail)] {
+            problems.extend(section.mistyped.iter().map(|key| format!("{place}_type:{name}:{key}")));
         }
         if self.came || !may_be_missing {
             problems.extend_from_slice(&self.faults);
         }
-        if self.came && head.is_none() {
+        if self.came && !sections.has_head {
             problems.push(format!("{name}_head_missing"));
         }
-        if self.came && tail.is_none() && self.has_tail_fragment {
+        if self.came && !sections.has_tail && self.has_tail_fragment {
             problems.push(format!("{name}_tail_missing"));
         }
         if self.of_conflict {
@@ -339,31 +338,38 @@ impl ClosedPart {
         }
     }
 
-    fn to_request<'a>(&'a self, head: Known<'a>, tail: Known<'a>) -> Request<'a> {
-        let body = self.body(head.headers.as_ref(), &tail);
+    fn to_request<'a>(&'a self, head: &mut Known<'a>, tail: &mut Known<'a>) -> Request<'a> {
         Request {
-            method: head.method,
-            url: head.url,
-            headers: head.headers,
-            trailers: tail.trailers,
+            method: head.method.take(),
+            url: head.url.take(),
+            body: self.body(head.headers.as_ref(), tail),
+            headers: head.headers.take(),
+            trailers: tail.trailers.take(),
             us: tail.us,
-            body_enc: head.body_enc,
-            body,
+            body_enc: head.body_enc.take(),
         }
     }
 
-    fn to_response<'a>(&'a self, head: Known<'a>, tail: Known<'a>) -> Response<'a> {
-        let body = self.body(head.headers.as_ref(), &tail);
+    fn to_response<'a>(&'a self, head: &mut Known<'a>, tail: &mut Known<'a>) -> Response<'a> {
         Response {
-            ts: head.ts,
+            ts: head.ts.take(),
             us: head.us,
-            status: tail.status.or(head.status),
-            headers: head.headers,
-            trailers: tail.trailers,
-            body_enc: head.body_enc,
-            body,
+            status: tail.status.take().or_else(|| head.status.take()),
+            body: self.body(head.headers.as_ref(), tail),
+            headers: head.headers.take(),
+            trailers: tail.trailers.take(),
+            body_enc: head.body_enc.take(),
         }
     }
+}
+
+/// A part's head and tail, taken apart. One that is not whole has no values.
+#[derive(Default)]
+struct Sections<'a> {
+    head: SortedOut<'a>,
+    has_head: bool,
+    tail: SortedOut<'a>,
+    has_tail: bool,
 }
 
 /// Chunks behind gaps, as many as one exchange takes.
@@ -426,13 +432,11 @@ fn fragment(chunk: &Chunk, with_head: bool, with_piece: bool, with_tail: bool) -
 struct More(Map<String, Value>);
 
 impl More {
-    /// Keeps what is not known of a head or tail, and gives what is. Known values that are none stand for one that never came.
-    fn keep<'a>(&mut self, place: &str, section: Option<SortedOut<'a>>) -> Known<'a> {
-        let SortedOut { known, rest, .. } = section.unwrap_or_default();
-        if !rest.is_empty() {
-            self.0.insert(place.to_owned(), Value::Object(rest));
+    /// Keeps what is not known of a head or tail.
+    fn keep(&mut self, place: &str, section: &mut SortedOut<'_>) {
+        if !section.rest.is_empty() {
+            self.0.insert(place.to_owned(), Value::Object(std::mem::take(&mut section.rest)));
         }
-        known
     }
 
     fn insert(&mut self, place: &str, key: &str, value: Value) {

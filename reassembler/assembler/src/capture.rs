@@ -55,6 +55,8 @@ pub(crate) struct Capture {
     pub(crate) disk_bytes: u64,
     /// Whether rows of it were given to a commit.
     pub(crate) has_rows: bool,
+    /// Whether its rows are not what it is.
+    pub(crate) dirty: bool,
 }
 
 impl Capture {
@@ -76,6 +78,7 @@ impl Capture {
             unsaved: Vec::new(),
             disk_bytes: 0,
             has_rows: false,
+            dirty: false,
         }
     }
 
@@ -121,10 +124,10 @@ impl Capture {
 
     /// Counts anew what it takes in memory.
     pub(crate) fn count_memory(&mut self) {
-        let bytes = |(part, seq): &(Part, u32)| self.part(*part).chunks.get(seq).map_or(0, chunk_bytes);
+        let bytes = |(part, seq): &(Part, u32)| self.part(*part).chunks.get(*seq).map_or(0, chunk_bytes);
         self.unsaved_bytes = self.unsaved.iter().map(bytes).sum();
         let parts = [&self.request, &self.response];
-        let chunks: usize = parts.iter().flat_map(|part| part.chunks.values()).map(chunk_bytes).sum();
+        let chunks: usize = parts.iter().flat_map(|part| part.chunks.iter()).map(chunk_bytes).sum();
         let ranges: usize = parts.iter().map(|part| part.ranges_bytes()).sum();
         self.memory_bytes = CAPTURE_BYTES + ranges + chunks;
     }

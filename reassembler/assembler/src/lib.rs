@@ -15,6 +15,7 @@
 mod away;
 mod build;
 mod capture;
+mod chunks;
 mod closed;
 mod kept;
 mod part;
@@ -23,10 +24,11 @@ mod ranges;
 mod rows;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use reassemble_formats::{CaptureId, Chunk};
 
 use crate::away::Away;
@@ -95,9 +97,9 @@ pub struct Assembler {
     timeout: Duration,
     /// The number of the next capture; no two captures that are open at a time have the same.
     next_number: u64,
-    numbers: HashMap<CaptureId, u64>,
+    numbers: HashMap<CaptureId, u64, RandomState>,
     /// Those in memory.
-    open: HashMap<u64, Box<Capture>>,
+    open: HashMap<u64, Box<Capture>, RandomState>,
     /// (deadline at the latest known, capture): at least one entry for each open capture in memory, some for others.
     deadlines: BinaryHeap<Reverse<(Duration, u64)>>,
     /// Those that were put away.
@@ -106,8 +108,8 @@ pub struct Assembler {
     finishing: VecDeque<u64>,
     /// How many chunks were pushed so far.
     pushes: u64,
-    /// Captures in memory whose rows are not what they are.
-    dirty: BTreeSet<u64>,
+    /// Captures that were marked as dirty since the last commit; some are gone, and some stand here twice.
+    dirty: Vec<u64>,
     /// Captures whose rows were given to a commit that is not durable yet.
     saving: HashSet<u64>,
     /// Closed captures whose rows are to go.
@@ -124,13 +126,13 @@ impl Assembler {
         Assembler {
             timeout,
             next_number: 1,
-            numbers: HashMap::new(),
-            open: HashMap::new(),
+            numbers: HashMap::default(),
+            open: HashMap::default(),
             deadlines: BinaryHeap::new(),
             away: Away::default(),
             finishing: VecDeque::new(),
             pushes: 0,
-            dirty: BTreeSet::new(),
+            dirty: Vec::new(),
             saving: HashSet::new(),
             removed: Vec::new(),
             memory_bytes: 0,
@@ -203,8 +205,8 @@ impl Assembler {
         let taken = capture.take(chunk, arrival, number, kept);
         self.memory_bytes += capture.memory_bytes - memory_before;
         self.unsaved_bytes += capture.unsaved_bytes - unsaved_before;
-        if !taken.repeated {
-            self.dirty.insert(number);
+        if !taken.repeated && !std::mem::replace(&mut capture.dirty, true) {
+            self.dirty.push(number);
         }
         let mut pushed = Pushed { repeated: taken.repeated, conflicting: taken.conflicting, ..Pushed::default() };
         if taken.displaced > 0 {
@@ -290,12 +292,13 @@ impl Assembler {
         let (assembled, rest) = build::assemble(capture, number, why, kept);
         match rest {
             // What did not fit one exchange is a supplement, and closes at the next look.
-            build::Rest::Open(rest) => {
+            build::Rest::Open(mut rest) => {
+                if !std::mem::replace(&mut rest.dirty, true) {
+                    self.dirty.push(number);
+                }
                 self.insert(number, rest);
-                self.dirty.insert(number);
             }
             build::Rest::Gone { id, has_rows, disk_bytes } => {
-                self.dirty.remove(&number);
                 self.disk_bytes = self.disk_bytes.saturating_sub(disk_bytes);
                 if has_rows {
                     self.removed.push((number, id));

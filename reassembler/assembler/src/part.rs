@@ -1,10 +1,11 @@
 //! The chunks of one part: those in memory, those whose content lies on disk, and what contradicted them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use reassemble_formats::head::{Place, claims, sort_out};
 use reassemble_formats::{Chunk, Part, Piece, Section, Sum};
 
+use crate::chunks::Chunks;
 use crate::kept::Kept;
 use crate::ranges::Ranges;
 
@@ -65,7 +66,7 @@ impl<K: Kept> OnDisk<'_, K> {
 #[derive(Debug, Default)]
 pub(crate) struct PartChunks {
     /// Those in memory, by `seq`; every `seq` is below `of`, where that is known.
-    pub(crate) chunks: BTreeMap<u32, Chunk>,
+    pub(crate) chunks: Chunks,
     /// Those of which only the number is in memory.
     pub(crate) on_disk: Ranges,
     /// Those among them that bring something of a head or tail.
@@ -89,7 +90,7 @@ pub(crate) struct PartChunks {
 impl PartChunks {
     pub(crate) fn take(&mut self, chunk: Chunk, disk: &OnDisk<'_, impl Kept>) -> Taken {
         let seq = chunk.seq;
-        let same = match self.chunks.get(&seq) {
+        let same = match self.chunks.get(seq) {
             Some(held) => Some(held.same_as(&chunk)),
             // One that cannot be read back ends the run; until then it counts as the same.
             None if self.on_disk.contains(seq) => Some(disk.load(seq).is_none_or(|held| held.same_as(&chunk))),
@@ -112,7 +113,7 @@ impl PartChunks {
         }
         self.piece_bytes += chunk.piece.as_ref().map_or(0, |piece| piece.sum().len);
         self.section_bytes += section_bytes(&chunk);
-        self.chunks.insert(seq, chunk);
+        self.chunks.insert(chunk);
         self.whole = None;
         taken
     }
@@ -131,13 +132,13 @@ impl PartChunks {
 
     /// Leaves out what lies at or past `of`.
     fn displace(&mut self, of: u32) -> u64 {
-        let past = self.chunks.split_off(&of);
-        let lost_bytes: u64 = past.values().filter_map(|chunk| chunk.piece.as_ref()).map(|piece| piece.sum().len).sum();
+        let past = self.chunks.split_off(of);
+        let lost_bytes: u64 = past.iter().filter_map(|chunk| chunk.piece.as_ref()).map(|piece| piece.sum().len).sum();
         self.piece_bytes = self.piece_bytes.saturating_sub(lost_bytes);
         let lowest: Vec<u32> = self.on_disk.iter().skip_while(|seq| *seq < of).take(MAX_NAMED).collect();
         let displaced = past.len() as u64 + self.on_disk.cut(of);
         self.sections_on_disk.cut(of);
-        past.into_keys().chain(lowest).for_each(|seq| self.note_conflict(seq));
+        past.iter().map(|chunk| chunk.seq).chain(lowest).for_each(|seq| self.note_conflict(seq));
         if self.prefix.next > of {
             // What was summed up holds what is left out now.
             self.prefix = Prefix::default();
@@ -147,7 +148,7 @@ impl PartChunks {
 
     /// Splits the chunks from `seq` on off, as a part of their own.
     pub(crate) fn split_off(&mut self, seq: u32) -> PartChunks {
-        let chunks = self.chunks.split_off(&seq);
+        let chunks = self.chunks.split_off(seq);
         let [mut on_disk, mut sections_on_disk] = [self.on_disk.clone(), self.sections_on_disk.clone()];
         for (mine, theirs) in [(&mut self.on_disk, &mut on_disk), (&mut self.sections_on_disk, &mut sections_on_disk)] {
             mine.cut(seq);
@@ -180,17 +181,17 @@ impl PartChunks {
     /// The numbers of all chunks.
     pub(crate) fn seqs(&self) -> Ranges {
         let mut seqs = self.on_disk.clone();
-        seqs.extend(self.chunks.keys().copied());
+        seqs.extend(self.chunks.iter().map(|chunk| chunk.seq));
         seqs
     }
 
     /// How many chunks the contiguous start has.
     pub(crate) fn run(&self) -> u32 {
-        let mut next = 0;
+        let mut next = self.chunks.row_len();
         loop {
             if let Some(last) = self.on_disk.range_of(next) {
                 next = last.saturating_add(1);
-            } else if self.chunks.contains_key(&next) {
+            } else if self.chunks.contains(next) {
                 next += 1;
             } else {
                 return next;
@@ -232,7 +233,7 @@ impl PartChunks {
         mut see: impl FnMut(&Chunk) -> bool,
     ) {
         for seq in seqs {
-            let go_on = match self.chunks.get(&seq) {
+            let go_on = match self.chunks.get(seq) {
                 Some(chunk) => see(chunk),
                 None => disk.load(seq).is_none_or(|chunk| see(&chunk)),
             };
@@ -244,7 +245,7 @@ impl PartChunks {
 
     /// Sums up the body's start as far as its chunks are in memory.
     pub(crate) fn sum_up(&mut self) {
-        while let Some(chunk) = self.chunks.get(&self.prefix.next) {
+        while let Some(chunk) = self.chunks.get(self.prefix.next) {
             self.prefix.add(chunk.piece.as_ref());
         }
     }
@@ -288,12 +289,12 @@ impl PartChunks {
     /// Shows the text of the head or the tail.
     fn with_section<T>(&self, place: Place, disk: &OnDisk<'_, impl Kept>, see: impl FnOnce(Option<&str>) -> T) -> T {
         // Nearly always there is one, whole, in memory: of that no copy is made.
-        let mut seqs = self.chunks.iter().filter(|(_, chunk)| place.of(chunk).is_some());
+        let mut holders = self.chunks.iter().filter(|chunk| place.of(chunk).is_some());
         if self.sections_on_disk.is_empty()
             && !self.sections_are_too_long()
-            && let (Some((seq, chunk)), None) = (seqs.next(), seqs.next())
+            && let (Some(chunk), None) = (holders.next(), holders.next())
             && let Some(Section::Whole(text)) = place.of(chunk)
-            && *seq < self.run()
+            && chunk.seq < self.run()
         {
             return see(Some(text));
         }
@@ -302,8 +303,8 @@ impl PartChunks {
 
     /// The numbers below `run` of the chunks that bring something of a head or tail.
     pub(crate) fn section_seqs(&self, run: u32) -> Vec<u32> {
-        let in_memory = self.chunks.iter().filter(|(_, chunk)| chunk.head.is_some() || chunk.tail.is_some());
-        let seqs = self.sections_on_disk.iter().chain(in_memory.map(|(seq, _)| *seq));
+        let in_memory = self.chunks.iter().filter(|chunk| chunk.head.is_some() || chunk.tail.is_some());
+        let seqs = self.sections_on_disk.iter().chain(in_memory.map(|chunk| chunk.seq));
         let mut seqs: Vec<u32> = seqs.filter(|seq| *seq < run).collect();
         if !self.sections_on_disk.is_empty() {
             seqs.sort_unstable();
@@ -332,14 +333,14 @@ impl PartChunks {
     /// Takes the text of the head or the tail out; nothing where it is not whole.
     pub(crate) fn take_section(&mut self, place: Place, disk: &OnDisk<'_, impl Kept>) -> Option<Box<str>> {
         let is_fragment = |section: Option<&Section>| matches!(section, Some(Section::Fragment(_)));
-        let fragments = self.chunks.values().any(|chunk| Place::BOTH.iter().any(|place| is_fragment(place.of(chunk))));
+        let fragments = self.chunks.iter().any(|chunk| Place::BOTH.iter().any(|place| is_fragment(place.of(chunk))));
         if fragments || !self.sections_on_disk.is_empty() || self.sections_are_too_long() {
             // What cannot be joined is kept in another place, so this must know whether it can.
             return self.section_text(place, disk).filter(|text| sort_out(disk.part, place, text).is_some());
         }
         let run = self.run();
-        let mut sections = self.chunks.range_mut(..run).filter(|(_, chunk)| place.of(chunk).is_some());
-        let (_, chunk) = if place == Place::Head { sections.next() } else { sections.next_back() }?;
+        let mut sections = self.chunks.iter_mut_to(run).filter(|chunk| place.of(chunk).is_some());
+        let chunk = if place == Place::Head { sections.next() } else { sections.next_back() }?;
         match place.take(chunk) {
             Some(Section::Whole(text) | Section::Fragment(text)) => Some(text),
             None => None,

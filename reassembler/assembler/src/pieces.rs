@@ -1,8 +1,8 @@
 //! A body that is too long to be held: its pieces in order, each in memory or in a row on disk.
 
-use std::collections::BTreeMap;
-
 use reassemble_formats::{Chunk, Part};
+
+use crate::chunks::Chunks;
 
 /// The pieces of a part's contiguous start. Rows that it names exist until the commit that follows the exchange.
 #[derive(Debug, PartialEq)]
@@ -10,7 +10,7 @@ pub struct Pieces {
     capture: u64,
     part: Part,
     run: u32,
-    in_memory: BTreeMap<u32, Chunk>,
+    in_memory: Chunks,
 }
 
 /// Where a chunk is.
@@ -30,8 +30,8 @@ pub enum Stored<'p> {
 }
 
 impl Pieces {
-    pub(crate) fn new(capture: u64, part: Part, run: u32, mut chunks: BTreeMap<u32, Chunk>) -> Self {
-        chunks.split_off(&run);
+    pub(crate) fn new(capture: u64, part: Part, run: u32, mut chunks: Chunks) -> Self {
+        drop(chunks.split_off(run));
         Pieces { capture, part, run, in_memory: chunks }
     }
 
@@ -45,7 +45,7 @@ impl Pieces {
         if seq >= self.run {
             return None;
         }
-        Some(match self.in_memory.get(&seq) {
+        Some(match self.in_memory.get(seq) {
             Some(chunk) => Stored::Memory(chunk),
             None => Stored::Row { capture: self.capture, part: self.part, seq },
         })
@@ -53,6 +53,6 @@ impl Pieces {
 
     /// Bytes of the pieces that are in memory.
     pub fn memory_bytes(&self) -> usize {
-        self.in_memory.values().map(crate::capture::chunk_bytes).sum()
+        self.in_memory.iter().map(crate::capture::chunk_bytes).sum()
     }
 }

@@ -97,15 +97,18 @@ impl Assembler {
     /// up to which chunks were read, and says with [`saved`](Self::saved) when that is durable.
     pub fn take_changes(&mut self) -> OpenChanges {
         let mut changes = OpenChanges { remove: std::mem::take(&mut self.removed), ..OpenChanges::default() };
-        for number in std::mem::take(&mut self.dirty) {
-            let Some(capture) = self.open.get_mut(&number) else { continue };
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        for number in dirty {
+            let Some(capture) = self.open.get_mut(&number).filter(|capture| capture.dirty) else { continue };
+            capture.dirty = false;
             self.saving.insert(number);
             capture.has_rows = true;
             self.unsaved_bytes -= std::mem::take(&mut capture.unsaved_bytes);
             let disk_before = capture.disk_bytes;
             for (part, seq) in std::mem::take(&mut capture.unsaved) {
                 // One that was displaced since is no longer there, and needs no row.
-                let Some(chunk) = capture.part(part).chunks.get(&seq) else { continue };
+                let Some(chunk) = capture.part(part).chunks.get(seq) else { continue };
                 let line = chunk.to_line();
                 capture.disk_bytes += line.len() as u64;
                 changes.chunks.push(ChunkRow { capture: number, key: chunk_row(part, seq), line });
@@ -140,8 +143,8 @@ fn capture_row(capture: &Capture) -> Vec<u8> {
 
 fn part_row(part: &PartChunks) -> PartRow {
     let mut sections = part.sections_on_disk.clone();
-    let in_memory = part.chunks.iter().filter(|(_, chunk)| chunk.head.is_some() || chunk.tail.is_some());
-    sections.extend(in_memory.map(|(seq, _)| *seq));
+    let in_memory = part.chunks.iter().filter(|chunk| chunk.head.is_some() || chunk.tail.is_some());
+    sections.extend(in_memory.map(|chunk| chunk.seq));
     PartRow {
         held: part.seqs(),
         sections,
