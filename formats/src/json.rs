@@ -4,6 +4,8 @@
 //! characters and bytes that are not UTF-8: what encloses a record need not be clean for the record to be good.
 
 mod blocks;
+#[cfg(target_arch = "x86_64")]
+mod vbmi2;
 
 use std::borrow::Cow;
 

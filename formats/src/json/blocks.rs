@@ -6,7 +6,7 @@ use wide::{u8x16, u8x64};
 use super::{JsonError, Result, StringSpan, unescape_unicode};
 
 /// Bytes looked at in one step.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 /// Bytes copied in one step: a run between two escapes is nearly always shorter.
 const COPY: usize = 32;
 /// Bytes within reach of a step. A copy may begin at any of twice a block's places (so that a mask shows the compiler that it stays inside), and
@@ -67,7 +67,7 @@ pub(super) fn find_end(text: &[u8], start: usize) -> (StringSpan, bool) {
 
 /// The bytes that stand behind a backslash which is not itself behind one. simdjson's: a run of backslashes that begins at an even place ends an
 /// escape at an odd one, and adding carries along the whole run at once.
-fn escaped_bytes(backslashes: u64, carry: &mut u64) -> u64 {
+pub(super) fn escaped_bytes(backslashes: u64, carry: &mut u64) -> u64 {
     const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
     let before = *carry;
     if backslashes == 0 {
@@ -94,7 +94,7 @@ pub(crate) struct Said {
 }
 
 /// What a short escape stands for; 0 where it is none that emitters write.
-const SHORT: [u8; 256] = {
+pub(super) const SHORT: [u8; 256] = {
     let mut short = [0; 256];
     let pairs = [(b'"', b'"'), (b'\\', b'\\'), (b'b', 8), (b'f', 12), (b'n', 10), (b'r', 13), (b't', 9)];
     let mut n = 0;
@@ -122,6 +122,15 @@ pub(crate) fn say_room(text: &[u8], start: usize) -> usize {
 
 /// The same into a buffer of [`say_room`]; gives how many bytes of it the string says.
 pub(crate) fn say_into(text: &[u8], start: usize, out: &mut [u8]) -> Result<(Said, usize)> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(said) = super::vbmi2::say_into(text, start, out) {
+        return said;
+    }
+    say_in_words(text, start, out)
+}
+
+/// The same by instructions that every processor has.
+pub(super) fn say_in_words(text: &[u8], start: usize, out: &mut [u8]) -> Result<(Said, usize)> {
     let mut said =
         Said { span: StringSpan { start, end: start, escaped: false }, closed: false, canonical: true, odd: false };
     let mut to = 0;
@@ -199,7 +208,7 @@ fn copy(from: &[u8; REACH], at: usize, to: &mut [u8; REACH], to_at: usize, bytes
 
 /// Undoes the escape at `at` that is no short one; gives the offset behind it.
 #[cold]
-fn say_other(text: &[u8], at: usize, out: &mut [u8], to: &mut usize, said: &mut Said) -> Result<usize> {
+pub(super) fn say_other(text: &[u8], at: usize, out: &mut [u8], to: &mut usize, said: &mut Said) -> Result<usize> {
     if text[at..].starts_with(b"\\/") {
         said.canonical = false;
         out[*to] = b'/';
@@ -222,13 +231,13 @@ fn is_canonical_control(digits: &[u8], char: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
     /// Text of which most is quotes, backslashes and what follows them.
-    fn dense() -> impl Strategy<Value = Vec<u8>> {
+    pub(in crate::json) fn dense() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![Just(b'\\'), Just(b'"'), Just(b'n'), Just(b'u'), Just(b'0'), Just(b'/'), any::<u8>()];
         let dense = proptest::collection::vec(byte, 0..300);
         let sparse = proptest::collection::vec(prop_oneof![30 => 1u8..=255, 1 => Just(b'\\'), 1 => Just(b'"')], 0..600);
