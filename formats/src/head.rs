@@ -2,6 +2,7 @@
 
 mod quick;
 
+use memchr::memmem;
 use serde_json::{Map, Number, Value};
 
 use crate::exchange::{Headers, Text};
@@ -88,6 +89,13 @@ impl Place {
 pub fn sort_out(part: Part, place: Place, text: &str) -> Option<SortedOut<'_>> {
     let mut sorted = SortedOut::default();
     sorted.read(part, place, text).then_some(sorted)
+}
+
+/// Whether a request's head says that no response will come.
+pub fn is_oneway(head: &str) -> bool {
+    // Nearly none does, and that is seen sooner than what else it says.
+    let may_say = memmem::find(head.as_bytes(), b"oneway").is_some() || head.contains('\\');
+    may_say && sort_out(Part::Request, Place::Head, head).and_then(|head| head.known.oneway) == Some(true)
 }
 
 impl<'a> SortedOut<'a> {
@@ -262,6 +270,20 @@ mod tests {
         assert_eq!(sorted.known.headers.unwrap()[1], ("a".into(), "c".into()));
         assert_eq!(sorted.mistyped, ["url", "dir"]);
         assert_eq!(serde_json::to_string(&sorted.rest).unwrap(), r#"{"url":7,"zone":"x","status":1,"dir":"up"}"#);
+    }
+
+    #[test]
+    fn oneway_is_a_value_that_is_true() {
+        for (head, oneway) in [
+            (r#"{"oneway":true}"#, true),
+            (r#"{"\u006fneway":true}"#, true),
+            (r#"{"oneway":false,"url":"/"}"#, false),
+            (r#"{"url":"/oneway"}"#, false),
+            ("{}", false),
+            (r#"{"oneway":true"#, false),
+        ] {
+            assert_eq!(is_oneway(head), oneway, "{head}");
+        }
     }
 
     #[test]

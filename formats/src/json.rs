@@ -4,6 +4,7 @@
 //! characters and bytes that are not UTF-8: what encloses a record need not be clean for the record to be good.
 
 mod blocks;
+mod quotes;
 #[cfg(target_arch = "x86_64")]
 mod vbmi2;
 
@@ -12,6 +13,7 @@ use std::borrow::Cow;
 use memchr::memchr2;
 
 pub(crate) use self::blocks::{Said, near_end, say, say_into, say_room};
+pub(crate) use self::quotes::{Quotes, skip_plain_object};
 
 /// Deepest nesting of objects and arrays that is followed; deeper is an error, so that no input can exhaust the stack.
 pub(crate) const MAX_DEPTH: usize = 64;

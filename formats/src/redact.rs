@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
 use percent_encoding::percent_decode;
 
 /// What stands in a secret's place.
@@ -135,34 +136,30 @@ impl Redactor {
             }
             None => url,
         };
-        let (query, fragment) = match rest.find('#') {
+        let (query, fragment) = match memchr(b'#', rest.as_bytes()) {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
         };
-        let Some(start) = query.find('?') else {
+        let (path, parameters) = match memchr(b'?', query.as_bytes()) {
+            Some(start) => query.split_at(start + 1),
+            None => (query, ""),
+        };
+        if !parameters.split('&').any(|parameter| self.secret_at(parameter).is_some()) {
             if kept.is_empty() {
                 return Cow::Borrowed(url);
             }
             kept.push(rest);
             return Cow::Owned(kept.concat());
-        };
-        let (path, parameters) = query.split_at(start + 1);
+        }
         kept.push(path);
-        let mut changed = kept.len() > 1;
         for (at, parameter) in parameters.split('&').enumerate() {
             if at > 0 {
                 kept.push("&");
             }
             match self.secret_at(parameter) {
-                Some(value) => {
-                    kept.extend([&parameter[..value], REDACTED]);
-                    changed = true;
-                }
+                Some(value) => kept.extend([&parameter[..value], REDACTED]),
                 None => kept.push(parameter),
             }
-        }
-        if !changed {
-            return Cow::Borrowed(url);
         }
         kept.push(fragment);
         Cow::Owned(kept.concat())

@@ -5,7 +5,7 @@
 
 use super::hex_bytes;
 use crate::id::CaptureId;
-use crate::json::{near_end, say_into, say_room, skip_string, skip_value};
+use crate::json::{near_end, say_into, say_room, skip_plain_object, skip_string, skip_value};
 use crate::piece::Piece;
 use crate::record::{Chunk, MAX_SEQ, Part, Section};
 use crate::sum::Sum;
@@ -111,8 +111,17 @@ impl<'t> Cursor<'t> {
             return None;
         }
         let start = self.at;
-        self.at = skip_value(self.text, start, 1).ok()?;
-        Some(Some(Section::Whole(clean(&self.text[start..self.at])?.into())))
+        let object = match skip_plain_object(self.text, start, 1) {
+            Some(end) => {
+                self.at = end;
+                std::str::from_utf8(&self.text[start..end]).ok()?
+            }
+            None => {
+                self.at = skip_value(self.text, start, 1).ok()?;
+                clean(&self.text[start..self.at])?
+            }
+        };
+        Some(Some(Section::Whole(object.into())))
     }
 
     fn text_piece(&mut self, scratch: &mut Vec<u8>) -> Option<Piece> {

@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
 use serde_json::{Number, Value};
 
 use super::{Known, Place};
 use crate::exchange::{Headers, Text};
-use crate::json::near_end;
+use crate::json::Quotes;
 use crate::record::Part;
 
 /// Longest run of digits that is exact as a double, whatever the digits.
@@ -37,10 +36,7 @@ pub(super) fn claims(part: Part, text: &str) -> Option<(Option<u64>, Option<u32>
 /// Shows each key, with the cursor at its value; `None` where the text is spelled otherwise, or `take` says so.
 #[inline]
 fn each_member<'t>(text: &'t str, mut take: impl FnMut(&'t str, &mut Cursor<'t>) -> Option<()>) -> Option<()> {
-    if text.bytes().fold(false, |odd, byte| odd | (byte == b'\\') | (byte < b' ')) {
-        return None;
-    }
-    let mut cursor = Cursor { text, at: 0 };
+    let mut cursor = Cursor { text, at: 0, quotes: Quotes::new(text.as_bytes(), 0) };
     cursor.expect(b'{')?;
     if cursor.peek() == Some(b'}') {
         return (text.len() == 2).then_some(());
@@ -96,6 +92,8 @@ fn set<T>(field: &mut Option<T>, value: T) -> Option<()> {
 struct Cursor<'t> {
     text: &'t str,
     at: usize,
+    /// Those at or behind `at`.
+    quotes: Quotes<'t>,
 }
 
 impl<'t> Cursor<'t> {
@@ -114,13 +112,8 @@ impl<'t> Cursor<'t> {
     }
 
     fn string(&mut self) -> Option<&'t str> {
-        self.expect(b'"')?;
-        let bytes = self.text.as_bytes();
-        let end = match near_end(bytes, self.at) {
-            Some(end) => end,
-            None => self.at + memchr(b'"', &bytes[self.at..])?,
-        };
-        let string = &self.text[self.at..end];
+        let end = self.quotes.string_at(self.at)?;
+        let string = self.text.get(self.at + 1..end)?;
         self.at = end + 1;
         Some(string)
     }

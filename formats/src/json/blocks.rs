@@ -15,20 +15,25 @@ const REACH: usize = 2 * BLOCK + COPY;
 
 /// What stands where in a block: bit n for byte n.
 #[derive(Default)]
-struct Marks {
-    quotes: u64,
-    backslashes: u64,
-    /// Control characters and what is not ASCII.
-    odd: u64,
+pub(super) struct Marks {
+    pub(super) quotes: u64,
+    pub(super) backslashes: u64,
+    /// Control characters.
+    pub(super) controls: u64,
+    /// These and what is not ASCII.
+    pub(super) odd: u64,
 }
 
-fn marks(block: &[u8; BLOCK]) -> Marks {
+#[inline]
+pub(super) fn marks(block: &[u8; BLOCK]) -> Marks {
     let bytes = u8x64::from(*block);
+    let controls = bytes.simd_lt(u8x64::splat(b' '));
     Marks {
         quotes: bytes.simd_eq(u8x64::splat(b'"')).to_bitmask(),
         backslashes: bytes.simd_eq(u8x64::splat(b'\\')).to_bitmask(),
+        controls: controls.to_bitmask(),
         // The highest bit of each byte: set where it is not ASCII, and where the comparison says so.
-        odd: (bytes | bytes.simd_lt(u8x64::splat(b' '))).to_bitmask(),
+        odd: (bytes | controls).to_bitmask(),
     }
 }
 
@@ -262,6 +267,7 @@ pub(super) mod tests {
                 let bit = |word: u64| word >> n & 1 == 1;
                 prop_assert_eq!(bit(marks.quotes), *byte == b'"');
                 prop_assert_eq!(bit(marks.backslashes), *byte == b'\\');
+                prop_assert_eq!(bit(marks.controls), *byte < b' ');
                 prop_assert_eq!(bit(marks.odd), *byte < b' ' || *byte >= 0x80);
             }
         }

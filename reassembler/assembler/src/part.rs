@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reassemble_formats::head::{Place, claims, sort_out};
+use reassemble_formats::head::{Place, claims, is_oneway, sort_out};
 use reassemble_formats::{Chunk, Part, Piece, Section, Sum};
 
 use crate::chunks::Chunks;
@@ -280,10 +280,7 @@ impl PartChunks {
 
     /// Whether the head says that no response will come.
     pub(crate) fn is_oneway(&self, disk: &OnDisk<'_, impl Kept>) -> bool {
-        self.with_section(Place::Head, disk, |text| {
-            text.and_then(|text| sort_out(disk.part, Place::Head, text)).and_then(|head| head.known.oneway)
-                == Some(true)
-        })
+        self.with_section(Place::Head, disk, |text| text.is_some_and(is_oneway))
     }
 
     /// Shows the text of the head or the tail.

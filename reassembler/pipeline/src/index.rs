@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use reassemble_assembler::{Closed, Kept, Known, chunk_row};
 use reassemble_formats::{CaptureId, Chunk, Part};
 use reassemble_store::{KnownId, StateError, StateReader};
@@ -14,16 +15,16 @@ pub(crate) type ClosedRows = Vec<(Vec<u8>, Vec<u8>)>;
 /// before any commit.
 pub(crate) struct Index {
     /// Closed since the changes for the last commit were taken.
-    recent: HashMap<CaptureId, Closed>,
+    recent: HashMap<CaptureId, Closed, RandomState>,
     /// Closed before, by a commit that is under way.
-    committing: HashMap<CaptureId, Closed>,
+    committing: HashMap<CaptureId, Closed, RandomState>,
     state: StateReader,
     failed: Cell<Option<StateError>>,
 }
 
 impl Index {
     pub(crate) fn new(state: StateReader) -> Self {
-        Index { recent: HashMap::new(), committing: HashMap::new(), state, failed: Cell::new(None) }
+        Index { recent: HashMap::default(), committing: HashMap::default(), state, failed: Cell::new(None) }
     }
 
     /// A capture was closed.
@@ -49,7 +50,7 @@ impl Index {
 
     /// The commit of what [`take_closed`](Self::take_closed) gave is done: the state knows it now.
     pub(crate) fn committed(&mut self) {
-        self.committing = HashMap::new();
+        self.committing = HashMap::default();
     }
 
     pub(crate) fn take_error(&mut self) -> Option<StateError> {
