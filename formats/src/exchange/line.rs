@@ -12,98 +12,98 @@ impl Exchange<'_> {
     /// Appends the exchange as one line of NDJSON, with its newline.
     pub fn write_line(&self, out: &mut Vec<u8>) {
         let mut object = Object::new(out);
-        object.number("v", EXCHANGE_VERSION);
-        object.id("id", &self.id);
-        object.text("service", self.service.as_deref());
-        object.text("host", self.host.as_deref());
-        object.text("inst", self.inst.as_deref());
-        object.optional_number("n", self.n);
-        object.text("dir", self.dir.as_deref());
-        object.text("proto", self.proto.as_deref());
-        object.text("ts", Some(&self.ts));
-        object.optional_number("duration_us", self.duration_us);
-        object.bool("complete", self.complete);
-        object.value("problems", &self.problems);
+        object.number(key!("v"), EXCHANGE_VERSION);
+        object.id(key!("id"), &self.id);
+        object.text(key!("service"), self.service.as_deref());
+        object.text(key!("host"), self.host.as_deref());
+        object.text(key!("inst"), self.inst.as_deref());
+        object.optional_number(key!("n"), self.n);
+        object.text(key!("dir"), self.dir.as_deref());
+        object.text(key!("proto"), self.proto.as_deref());
+        object.text(key!("ts"), Some(&self.ts));
+        object.optional_number(key!("duration_us"), self.duration_us);
+        object.bool(key!("complete"), self.complete);
+        object.value(key!("problems"), &self.problems);
         match &self.request {
-            Some(request) => write_request(request, &mut object.object("request")),
-            None => object.null("request"),
+            Some(request) => write_request(request, &mut object.object(key!("request"))),
+            None => object.null(key!("request")),
         }
         match &self.response {
-            Some(response) => write_response(response, &mut object.object("response")),
-            None => object.null("response"),
+            Some(response) => write_response(response, &mut object.object(key!("response"))),
+            None => object.null(key!("response")),
         }
-        object.text("trace", self.trace.as_deref());
-        object.text("parent", self.parent.as_deref());
-        object.text("peer", self.peer.as_deref());
+        object.text(key!("trace"), self.trace.as_deref());
+        object.text(key!("parent"), self.parent.as_deref());
+        object.text(key!("peer"), self.peer.as_deref());
         if let Some(tags) = &self.tags {
-            object.value("tags", tags);
+            object.value(key!("tags"), tags);
         }
         if let Some(rate) = &self.rate {
-            object.any_number("rate", rate);
+            object.any_number(key!("rate"), rate);
         }
-        object.text("why", self.why.as_deref());
-        object.text("error", self.error.as_deref());
+        object.text(key!("why"), self.why.as_deref());
+        object.text(key!("error"), self.error.as_deref());
         if self.oneway {
-            object.bool("oneway", true);
+            object.bool(key!("oneway"), true);
         }
         if !self.fragments.is_empty() {
-            object.value("fragments", &self.fragments);
+            object.value(key!("fragments"), &self.fragments);
         }
         if !self.more.is_empty() {
-            object.value("more", &self.more);
+            object.value(key!("more"), &self.more);
         }
-        object.text("source", self.source.as_deref());
+        object.text(key!("source"), self.source.as_deref());
         drop(object);
         out.push(b'\n');
     }
 }
 
 fn write_request(request: &Request<'_>, object: &mut Object<'_>) {
-    object.text("method", request.method.as_deref());
-    object.text("url", request.url.as_deref());
-    object.headers("headers", request.headers.as_ref());
-    object.headers("trailers", request.trailers.as_ref());
-    object.optional_number("us", request.us);
-    object.text("body_enc", request.body_enc.as_deref());
-    write_body(&request.body, &mut object.object("body"));
+    object.text(key!("method"), request.method.as_deref());
+    object.text(key!("url"), request.url.as_deref());
+    object.headers(key!("headers"), request.headers.as_ref());
+    object.headers(key!("trailers"), request.trailers.as_ref());
+    object.optional_number(key!("us"), request.us);
+    object.text(key!("body_enc"), request.body_enc.as_deref());
+    write_body(&request.body, &mut object.object(key!("body")));
 }
 
 fn write_response(response: &Response<'_>, object: &mut Object<'_>) {
-    object.text("ts", response.ts.as_deref());
-    object.optional_number("us", response.us);
+    object.text(key!("ts"), response.ts.as_deref());
+    object.optional_number(key!("us"), response.us);
     match &response.status {
-        Some(Value::String(text)) => object.text("status", Some(text)),
-        Some(Value::Number(number)) => object.any_number("status", number),
-        Some(other) => object.value("status", other),
+        Some(Value::String(text)) => object.text(key!("status"), Some(text)),
+        Some(Value::Number(number)) => object.any_number(key!("status"), number),
+        Some(other) => object.value(key!("status"), other),
         None => (),
     }
-    object.headers("headers", response.headers.as_ref());
-    object.headers("trailers", response.trailers.as_ref());
-    object.text("body_enc", response.body_enc.as_deref());
-    write_body(&response.body, &mut object.object("body"));
+    object.headers(key!("headers"), response.headers.as_ref());
+    object.headers(key!("trailers"), response.trailers.as_ref());
+    object.text(key!("body_enc"), response.body_enc.as_deref());
+    write_body(&response.body, &mut object.object(key!("body")));
 }
 
 fn write_body(body: &Body<'_>, object: &mut Object<'_>) {
-    object.number("len", body.content.len());
-    object.text("type", body.media_type.as_deref());
-    object.text("encoding", body.encoding.as_deref());
+    object.number(key!("len"), body.content.len());
+    object.text(key!("type"), body.media_type.as_deref());
+    object.text(key!("encoding"), body.encoding.as_deref());
     if let Some(captured) = &body.captured {
-        let mut object = object.object("captured");
-        object.number("len", captured.len);
-        object.text("crc", Some(&format!("{:08x}", captured.crc)));
+        let mut object = object.object(key!("captured"));
+        object.number(key!("len"), captured.len);
+        object.text(key!("crc"), Some(&format!("{:08x}", captured.crc)));
     }
     if body.truncated {
-        object.bool("truncated", true);
+        object.bool(key!("truncated"), true);
     }
-    object.optional_number("full_len", body.full_len);
+    object.optional_number(key!("full_len"), body.full_len);
     if !body.marks.is_empty() {
-        object.value("marks", &body.marks);
+        object.value(key!("marks"), &body.marks);
     }
     match &body.content {
         Content::Bytes(bytes) => write_bytes(bytes, object),
         Content::Pieces(pieces) => match common_spelling(pieces) {
-            Some(Spelling::Text) => object.raw("text", pieces),
-            Some(Spelling::Base64 { .. }) => object.raw("b64", pieces),
+            Some(Spelling::Text) => object.raw(key!("text"), pieces),
+            Some(Spelling::Base64 { .. }) => object.raw(key!("b64"), pieces),
             None => {
                 let mut bytes = Vec::new();
                 pieces.iter().for_each(|piece| piece.append_to(&mut bytes));
@@ -111,16 +111,16 @@ fn write_body(body: &Body<'_>, object: &mut Object<'_>) {
             }
         },
         Content::Object { key, sha256, .. } => {
-            object.text("ref", Some(key));
-            object.text("sha256", Some(sha256));
+            object.text(key!("ref"), Some(key));
+            object.text(key!("sha256"), Some(sha256));
         }
     }
 }
 
 fn write_bytes(bytes: &[u8], object: &mut Object<'_>) {
     match std::str::from_utf8(bytes) {
-        Ok(text) => object.text("text", Some(text)),
-        Err(_) => object.text("b64", Some(&base64_text(bytes))),
+        Ok(text) => object.text(key!("text"), Some(text)),
+        Err(_) => object.text(key!("b64"), Some(&base64_text(bytes))),
     }
 }
 
@@ -136,6 +136,17 @@ fn common_spelling(pieces: &[Piece]) -> Option<Spelling> {
     let joins = others.iter().all(|piece| is_base64(piece) && piece.sum().len % 3 == 0) && is_base64(last);
     (joins && pieces.iter().any(never_text)).then_some(Spelling::Base64 { never_text: true })
 }
+
+/// A key as it stands behind another member: with its comma, quotes and colon, so that it is one copy.
+#[derive(Clone, Copy)]
+struct Key(&'static str);
+
+macro_rules! key {
+    ($name:literal) => {
+        Key(concat!(",\"", $name, "\":"))
+    };
+}
+use key;
 
 /// A JSON object that is being written; it ends when it is dropped.
 struct Object<'o> {
@@ -155,65 +166,61 @@ impl<'o> Object<'o> {
         Object { out, begun: false }
     }
 
-    fn key(&mut self, key: &'static str) {
-        if self.begun {
-            self.out.push(b',');
-        }
-        self.begun = true;
-        self.out.push(b'"');
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    fn key(&mut self, key: Key) {
+        // The first has no comma before it.
+        let start = usize::from(!std::mem::replace(&mut self.begun, true));
+        self.out.extend_from_slice(&key.0.as_bytes()[start..]);
     }
 
-    fn text(&mut self, key: &'static str, text: Option<&str>) {
+    fn text(&mut self, key: Key, text: Option<&str>) {
         if let Some(text) = text {
             self.key(key);
             write_text(text, self.out);
         }
     }
 
-    fn id(&mut self, key: &'static str, id: &CaptureId) {
+    fn id(&mut self, key: Key, id: &CaptureId) {
         self.key(key);
         self.out.push(b'"');
         id.append_to(self.out);
         self.out.push(b'"');
     }
 
-    fn number(&mut self, key: &'static str, number: u64) {
+    fn number(&mut self, key: Key, number: u64) {
         self.key(key);
         self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     }
 
-    fn optional_number(&mut self, key: &'static str, number: Option<u64>) {
+    fn optional_number(&mut self, key: Key, number: Option<u64>) {
         if let Some(number) = number {
             self.number(key, number);
         }
     }
 
-    fn any_number(&mut self, key: &'static str, number: &Number) {
+    fn any_number(&mut self, key: Key, number: &Number) {
         match number.as_u64() {
             Some(number) => self.number(key, number),
             None => self.value(key, number),
         }
     }
 
-    fn bool(&mut self, key: &'static str, value: bool) {
+    fn bool(&mut self, key: Key, value: bool) {
         self.key(key);
         self.out.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
-    fn null(&mut self, key: &'static str) {
+    fn null(&mut self, key: Key) {
         self.key(key);
         self.out.extend_from_slice(b"null");
     }
 
-    fn value(&mut self, key: &'static str, value: &impl Serialize) {
+    fn value(&mut self, key: Key, value: &impl Serialize) {
         self.key(key);
         // Writing to memory cannot fail, and every key is a string.
         serde_json::to_writer(&mut *self.out, value).unwrap_or_default();
     }
 
-    fn headers(&mut self, key: &'static str, headers: Option<&Headers<'_>>) {
+    fn headers(&mut self, key: Key, headers: Option<&Headers<'_>>) {
         let Some(headers) = headers else { return };
         self.key(key);
         self.out.push(b'[');
@@ -228,14 +235,14 @@ impl<'o> Object<'o> {
     }
 
     /// Pieces of one spelling, joined.
-    fn raw(&mut self, key: &'static str, pieces: &[Piece]) {
+    fn raw(&mut self, key: Key, pieces: &[Piece]) {
         self.key(key);
         self.out.push(b'"');
         pieces.iter().for_each(|piece| self.out.extend_from_slice(piece.raw()));
         self.out.push(b'"');
     }
 
-    fn object(&mut self, key: &'static str) -> Object<'_> {
+    fn object(&mut self, key: Key) -> Object<'_> {
         self.key(key);
         Object::new(self.out)
     }

@@ -14,7 +14,7 @@ const COPY: usize = 32;
 const REACH: usize = 2 * BLOCK + COPY;
 
 /// What stands where in a block: bit n for byte n.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Marks {
     pub(super) quotes: u64,
     pub(super) backslashes: u64,
@@ -26,6 +26,15 @@ pub(super) struct Marks {
 
 #[inline]
 pub(super) fn marks(block: &[u8; BLOCK]) -> Marks {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(marks) = super::vbmi2::marks(block) {
+        return marks;
+    }
+    marks_in_words(block)
+}
+
+/// The same by instructions that every processor has.
+pub(super) fn marks_in_words(block: &[u8; BLOCK]) -> Marks {
     let bytes = u8x64::from(*block);
     let controls = bytes.simd_lt(u8x64::splat(b' '));
     Marks {
@@ -153,7 +162,7 @@ pub(super) fn say_in_words(text: &[u8], start: usize, out: &mut [u8]) -> Result<
         };
         let mut copied = carry as usize;
         let left = (text.len() - at).min(BLOCK);
-        let marks = within.first_chunk().map_or(Marks::default(), marks);
+        let marks = within.first_chunk().map_or(Marks::default(), marks_in_words);
         let escaped = escaped_bytes(marks.backslashes, &mut carry);
         let quotes = marks.quotes & !escaped;
         let end = left.min(quotes.trailing_zeros() as usize);

@@ -2,7 +2,7 @@
 //! Zen 4): each block takes the same few steps, however many escapes it holds.
 //!
 //! Unsafe code stands here alone. It loads from and stores to arrays of a block's length, which always are as long as what is read or written, and
-//! calls [`say_into`]'s body where the processor was asked for every feature that it is compiled for. `.ci/test` runs the tests of this crate's strings
+//! calls functions for such processors where this one was asked for every feature that they are compiled for. `.ci/test` runs the tests of this crate's strings
 //! under AddressSanitizer too.
 #![expect(
     unsafe_code,
@@ -10,21 +10,54 @@
 )]
 
 use std::arch::x86_64::{
-    __m512i, _mm512_cmpeq_epi8_mask, _mm512_cmplt_epi8_mask, _mm512_loadu_epi8, _mm512_mask_mov_epi8,
-    _mm512_maskz_compress_epi8, _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_storeu_epi8, _mm512_test_epi8_mask,
+    __m512i, _mm512_cmpeq_epi8_mask, _mm512_cmplt_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_loadu_epi8,
+    _mm512_mask_mov_epi8, _mm512_maskz_compress_epi8, _mm512_permutex2var_epi8, _mm512_set1_epi8, _mm512_storeu_epi8,
+    _mm512_test_epi8_mask,
 };
 
-use super::blocks::{BLOCK, SHORT, Said, escaped_bytes, say_other};
+use std::sync::OnceLock;
+
+use super::blocks::{BLOCK, Marks, SHORT, Said, escaped_bytes, say_other};
 use super::{JsonError, Result, StringSpan};
+
+/// Whether this processor has every feature that the functions here are compiled for.
+#[inline]
+fn is_there() -> bool {
+    static IS_THERE: OnceLock<bool> = OnceLock::new();
+    *IS_THERE.get_or_init(|| {
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vbmi")
+            && is_x86_feature_detected!("avx512vbmi2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("popcnt")
+    })
+}
+
+/// Does what [`marks`](super::blocks::marks) does, where this processor can.
+#[inline]
+pub(super) fn marks(block: &[u8; BLOCK]) -> Option<Marks> {
+    // SAFETY: the processor has every feature that the function is compiled for.
+    is_there().then(|| unsafe { mark(block) })
+}
+
+#[target_feature(enable = "avx512f,avx512bw")]
+fn mark(block: &[u8; BLOCK]) -> Marks {
+    let bytes = load(block);
+    Marks {
+        quotes: _mm512_cmpeq_epi8_mask(bytes, splat(b'"')),
+        backslashes: _mm512_cmpeq_epi8_mask(bytes, splat(b'\\')),
+        controls: _mm512_cmplt_epu8_mask(bytes, splat(b' ')),
+        // What is not ASCII is below zero here.
+        odd: _mm512_cmplt_epi8_mask(bytes, splat(b' ')),
+    }
+}
 
 /// Does what [`say_into`](super::say_into) does, where this processor can.
 pub(super) fn say_into(text: &[u8], start: usize, out: &mut [u8]) -> Option<Result<(Said, usize)>> {
-    let can = is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vbmi")
-        && is_x86_feature_detected!("avx512vbmi2");
     // SAFETY: the processor has every feature that the function is compiled for.
-    can.then(|| unsafe { say(text, start, out) })
+    is_there().then(|| unsafe { say(text, start, out) })
 }
 
 /// The first 128 of [`SHORT`], in two registers' worth.
@@ -121,9 +154,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::json::blocks::say_in_words;
     use crate::json::blocks::tests::dense;
+    use crate::json::blocks::{marks_in_words, say_in_words};
     use crate::json::say_room;
+
+    #[test]
+    fn marks_are_the_same_by_any_instructions() {
+        for first in 0..=u8::MAX {
+            let block: [u8; BLOCK] = std::array::from_fn(|n| first.wrapping_add((n * n) as u8));
+            if let Some(marks) = marks(&block) {
+                assert_eq!(marks, marks_in_words(&block));
+            }
+        }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
