@@ -12,8 +12,9 @@ pub struct CaptureId(Repr);
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Repr {
-    /// Exactly the ids spelled `8-4-4-4-12` in lowercase hex: the spelling is recovered from the bytes.
-    Uuid([u8; 16]),
+    /// Exactly the ids spelled `8-4-4-4-12` in lowercase hex: the spelling is recovered from the bytes, first to last in big-endian words. Words
+    /// because an id is moved for every line, and bytes at an odd place, right behind a tag, are read sooner than they are written.
+    Uuid([u64; 2]),
     Text(Box<str>),
 }
 
@@ -21,7 +22,7 @@ enum Repr {
 impl Hash for Repr {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
-            Repr::Uuid(bytes) => state.write_u128(u128::from_ne_bytes(*bytes)),
+            Repr::Uuid(words) => words.iter().for_each(|word| state.write_u64(*word)),
             Repr::Text(text) => state.write(text.as_bytes()),
         }
     }
@@ -31,7 +32,8 @@ impl CaptureId {
     /// Reads an id; `None` where it is empty, too long or holds another character.
     pub fn parse(text: &[u8]) -> Option<CaptureId> {
         if let Some(uuid) = parse_uuid(text) {
-            return Some(CaptureId(Repr::Uuid(uuid)));
+            let [first, last] = uuid.as_chunks::<8>().0 else { return None };
+            return Some(CaptureId(Repr::Uuid([first, last].map(|word| u64::from_be_bytes(*word)))));
         }
         if text.is_empty() || text.len() > MAX_ID_BYTES || !text.iter().all(|b| is_id_byte(*b)) {
             return None;
@@ -43,7 +45,7 @@ impl CaptureId {
     /// and the text for any other.
     pub fn key(&self) -> Vec<u8> {
         match &self.0 {
-            Repr::Uuid(bytes) => [&[1], bytes.as_slice()].concat(),
+            Repr::Uuid([first, last]) => [&[1][..], &first.to_be_bytes(), &last.to_be_bytes()].concat(),
             Repr::Text(text) => [&[0], text.as_bytes()].concat(),
         }
     }
@@ -87,16 +89,16 @@ impl CaptureId {
     pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
         match &self.0 {
             Repr::Text(text) => out.extend_from_slice(text.as_bytes()),
-            Repr::Uuid(bytes) => out.extend_from_slice(&uuid_text(bytes)),
+            Repr::Uuid(words) => out.extend_from_slice(&uuid_text(words)),
         }
     }
 }
 
 /// A UUID in its usual spelling: ASCII.
-fn uuid_text(bytes: &[u8; 16]) -> [u8; 36] {
+fn uuid_text(words: &[u64; 2]) -> [u8; 36] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'-'; 36];
-    for (byte, at) in bytes.iter().zip(DIGITS_AT) {
+    for (byte, at) in words.iter().flat_map(|word| word.to_be_bytes()).zip(DIGITS_AT) {
         text[at] = DIGITS[usize::from(byte >> 4)];
         text[at + 1] = DIGITS[usize::from(byte & 15)];
     }
@@ -107,7 +109,7 @@ impl fmt::Display for CaptureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Text(text) => f.write_str(text),
-            Repr::Uuid(bytes) => f.write_str(std::str::from_utf8(&uuid_text(bytes)).map_err(|_| fmt::Error)?),
+            Repr::Uuid(words) => f.write_str(std::str::from_utf8(&uuid_text(words)).map_err(|_| fmt::Error)?),
         }
     }
 }
