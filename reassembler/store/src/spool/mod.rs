@@ -164,7 +164,13 @@ impl Spool {
     /// # Errors
     /// On [`StateError::DiskFull`] the line was not taken and may be offered again.
     pub fn append(&mut self, partition: &Partition, line: &[u8], ts_us: i64) -> Result<(), StateError> {
-        self.append_with(partition, ts_us, &mut |out| out.extend_from_slice(line))
+        self.append_with(partition, ts_us, &mut |out| {
+            // Only a long line finds no room. Doubled for it, a block's buffer would stay that large.
+            if out.capacity() - out.len() < line.len() && line.len() > batch::LINE_BYTES {
+                out.reserve_exact(line.len() + 1);
+            }
+            out.extend_from_slice(line);
+        })
     }
 
     /// The same for a line that is yet to be written: `write` puts it behind what the buffer holds, and touches nothing before it. It is

@@ -304,7 +304,8 @@ fn set_aside(config: &SpoolConfig, state: &mut State, damaged: &[(Owner, Damaged
     for (owner, file) in damaged {
         tracing::error!(%file, "set aside in quarantine/; what it held is lost to the destination");
         if let Owner::Batch(file_no) = *owner {
-            let lines = state.read_tail(file_no)?;
+            let mut lines = Vec::new();
+            state.read_tail(file_no, &mut lines)?;
             if !lines.is_empty() {
                 let path = dir.join(format!("{file_no}.tail.ndjson"));
                 let mut out = OpenOptions::new()

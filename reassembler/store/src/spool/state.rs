@@ -93,14 +93,13 @@ impl State {
         })
     }
 
-    /// All rows of a batch's unfinished block, joined.
-    pub(crate) fn read_tail(&mut self, file_no: u64) -> Result<Vec<u8>, StateError> {
+    /// All rows of a batch's unfinished block, one after the other.
+    pub(crate) fn read_tail(&mut self, file_no: u64, lines: &mut Vec<u8>) -> Result<(), StateError> {
         self.run(|txn| {
-            let mut lines = Vec::new();
             for row in txn.open_table(TAILS)?.range((file_no, 0)..=(file_no, u32::MAX))? {
                 lines.extend_from_slice(row?.1.value());
             }
-            Ok(lines)
+            Ok(())
         })
     }
 

@@ -102,3 +102,23 @@ fn an_fsync_that_fails_stops_the_spool_at_whatever_comes_next() {
         assert_eq!(spool.open_batches(), 0);
     }
 }
+
+#[test]
+fn lines_that_fill_several_rows_come_back_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        SpoolConfig { block_bytes: 1 << 20, batch_bytes: 64 << 20, pending_bytes: 4 << 20, ..config(dir.path()) };
+    let line = |n: usize| format!("{n} {}", format!("{} ", n * 7919).repeat(20_000)).into_bytes();
+    for n in 0..4 {
+        let mut spool = open(&config);
+        for part in 0..2 {
+            spool.append(&partition(0), &line(2 * n + part), TS).unwrap();
+            spool.commit(&Changes::default()).unwrap();
+        }
+    }
+    let mut spool = open(&config);
+    spool.roll_all().unwrap();
+    let objects = spool.commit(&Changes::default()).unwrap();
+    let expected: Vec<u8> = (0..8).flat_map(|n| [line(n), b"\n".to_vec()].concat()).collect();
+    assert!(content(&objects[0]) == expected);
+}
