@@ -252,6 +252,7 @@ impl Builder {
             stored: Ledger::default(),
             appended: false,
             own_since: None,
+            committing: None,
         };
         let storing = Storing {
             store: spawn("store", move || thread.run())?,

@@ -44,6 +44,8 @@ struct State<T> {
     senders_waiting: usize,
     receiver_waits: bool,
     receiver_left: bool,
+    /// The receiver is to look at something else.
+    woken: bool,
 }
 
 impl<T> Shared<T> {
@@ -72,6 +74,7 @@ pub(crate) fn queue<T>(limit: usize) -> (Sender<T>, Receiver<T>) {
         senders_waiting: 0,
         receiver_waits: false,
         receiver_left: false,
+        woken: false,
     };
     let shared = Arc::new(Shared { state: Mutex::new(state), filled: Condvar::new(), emptied: Condvar::new(), limit });
     (Sender(shared.clone()), Receiver(shared))
@@ -173,6 +176,9 @@ impl<T> Receiver<T> {
             if state.senders == 0 {
                 return Popped::Closed;
             }
+            if std::mem::take(&mut state.woken) {
+                return Popped::Empty;
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Popped::Empty;
@@ -180,6 +186,17 @@ impl<T> Receiver<T> {
             state.receiver_waits = true;
             state = self.0.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             state.receiver_waits = false;
+        }
+    }
+}
+
+impl<T: Send + 'static> Receiver<T> {
+    /// What ends a [`pop`](Self::pop) that waits, or the next that would, with nothing.
+    pub(crate) fn waker(&self) -> impl FnOnce() + Send + use<T> {
+        let shared = self.0.clone();
+        move || {
+            shared.state().woken = true;
+            shared.filled.notify_one();
         }
     }
 }
@@ -216,6 +233,22 @@ mod tests {
         assert!(waiting.join().unwrap() >= SOON);
         assert_eq!(receiver.pop(SOON), Popped::Item(2));
         assert_eq!(receiver.pop(SOON), Popped::Closed);
+    }
+
+    #[test]
+    fn a_waker_ends_one_wait_and_takes_nothing_out() {
+        let (sender, receiver) = queue(10);
+        (receiver.waker())();
+        assert_eq!(receiver.pop(Duration::from_secs(60)), Popped::Empty);
+        let waker = receiver.waker();
+        let waiting = std::thread::spawn(move || (receiver.pop(Duration::from_secs(60)), receiver));
+        std::thread::sleep(Duration::from_millis(20));
+        waker();
+        let (popped, receiver) = waiting.join().unwrap();
+        assert_eq!(popped, Popped::Empty);
+        (receiver.waker())();
+        sender.push(1, 1);
+        assert_eq!(receiver.pop(Duration::ZERO), Popped::Item(1));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Invariant: nothing is committed between an exchange and the positions of the lines it was made of. Exchanges and commits come through
 //! one queue, in order; a commit of this thread's own (after uploads, or when batches rolled by age) happens only while no exchange has
 //! been appended since the core's last one.
+//!
+//! While a commit waits for the disk this thread goes on with what belongs to the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -62,6 +64,15 @@ pub(crate) struct StoreGauges {
     pub(crate) hurry: AtomicBool,
 }
 
+/// Who wants a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// The core, which is told when it has ended.
+    Core,
+    /// This thread, because of uploads or ages.
+    Store,
+}
+
 /// How often ages of batches are looked at.
 const ROLL_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -87,6 +98,8 @@ pub(crate) struct StoreThread {
     pub(crate) appended: bool,
     /// When there first was something to commit on this thread's own account.
     pub(crate) own_since: Option<Instant>,
+    /// Who wanted the commit under way.
+    pub(crate) committing: Option<Wants>,
 }
 
 impl StoreThread {
@@ -111,21 +124,28 @@ impl StoreThread {
                 Popped::Item(StoreMessage::Commit(request)) => {
                     self.roll_due()?;
                     self.run = request.ledger;
-                    self.commit(request.changes)?;
-                    self.core.push_now(CoreMessage::Committed);
+                    self.begin_commit(request.changes, Wants::Core)?;
                 }
                 Popped::Item(StoreMessage::Upload(event)) => self.uploaded(event)?,
                 Popped::Item(StoreMessage::Close) | Popped::Closed => {
-                    return if self.appended { Ok(()) } else { self.commit(Changes::default()) };
+                    self.end_commit()?;
+                    if !self.appended {
+                        self.begin_commit(Changes::default(), Wants::Store)?;
+                    }
+                    return self.end_commit();
                 }
                 Popped::Empty => (),
+            }
+            if self.committing.is_some() && self.spool.spool.commit_has_ended() {
+                self.end_commit()?;
             }
             if rolled_at.elapsed() >= ROLL_INTERVAL {
                 rolled_at = Instant::now();
                 self.roll_due()?;
             }
-            if !self.appended && self.own_since.is_some_and(|since| since.elapsed() >= self.own_commit_after) {
-                self.commit(Changes::default())?;
+            let own = self.own_since.is_some_and(|since| since.elapsed() >= self.own_commit_after);
+            if own && !self.appended && self.committing.is_none() {
+                self.begin_commit(Changes::default(), Wants::Store)?;
             }
         }
     }
@@ -183,11 +203,21 @@ impl StoreThread {
         Ok(())
     }
 
-    fn commit(&mut self, mut changes: Changes) -> Result<(), StateError> {
+    fn begin_commit(&mut self, mut changes: Changes, wants: Wants) -> Result<(), StateError> {
+        self.end_commit()?;
         changes.ledger = serde_json::to_vec(&self.total()).unwrap_or_default();
-        let sealed = self.spool.patiently(|spool| spool.commit(&changes))?;
+        let inbox = &self.inbox;
+        self.spool.patiently(|spool| spool.begin_commit(&changes, inbox.waker()))?;
         self.appended = false;
         self.own_since = None;
+        self.committing = Some(wants);
+        Ok(())
+    }
+
+    /// Waits for the commit under way, where there is one, and tells of it.
+    fn end_commit(&mut self) -> Result<(), StateError> {
+        let Some(wanted) = self.committing.take() else { return Ok(()) };
+        let sealed = self.spool.spool.end_commit()?;
         if !sealed.is_empty() {
             self.gauges.objects_waiting.fetch_add(sealed.len() as u64, Ordering::Relaxed);
             (self.wake_uploader)();
@@ -195,15 +225,23 @@ impl StoreThread {
         self.publish();
         let at = crate::core::wall_us() / 1_000_000;
         self.board.update(|status| status.last_commit_unix_s = u64::try_from(at).unwrap_or_default());
+        if wanted == Wants::Core {
+            self.core.push_now(CoreMessage::Committed);
+        }
         Ok(())
     }
 
     fn uploaded(&mut self, event: UploadEvent) -> Result<(), StateError> {
         match event {
             UploadEvent::Stored { object_no, bytes, already } => {
+                // The uploader may have seen what is sealed by it before this thread has.
+                self.end_commit()?;
                 if let Some(exchanges) = self.spool.spool.mark_stored(object_no)? {
                     self.stored.exchanges_stored += exchanges;
-                    self.gauges.objects_waiting.fetch_sub(1, Ordering::Relaxed);
+                    if self.gauges.objects_waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+                        // At the end it waits for this.
+                        self.core.push_now(CoreMessage::Wake);
+                    }
                     self.stored.objects_stored += 1;
                     self.stored.bytes_stored += bytes;
                     self.stored.objects_already_stored += u64::from(already);

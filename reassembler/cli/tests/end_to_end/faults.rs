@@ -150,10 +150,10 @@ fn another_object_under_a_key_is_named_stays_and_stops_nothing_else() {
 
 #[test]
 fn large_bodies_survive_failing_parts_and_completions() {
-    // Seventeen mebibytes in lines of half a one.
+    // More than goes whole: 81 mebibytes in lines of half a one.
     let piece = "0123456789abcdef".repeat(32 << 10);
     let mut log = String::new();
-    let pieces = 34;
+    let pieces = 162;
     for seq in 0..pieces {
         let head = if seq == 0 { r#""head":{"ts":"2026-11-01T10:00:00Z","service":"s"},"# } else { "" };
         let of = if seq == pieces - 1 { format!(r#","of":{pieces}"#) } else { String::new() };

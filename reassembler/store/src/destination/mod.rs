@@ -7,6 +7,7 @@
 mod dir;
 mod read;
 mod s3;
+mod s3_body;
 mod s3_compare;
 mod s3_config;
 #[cfg(test)]

@@ -43,7 +43,8 @@ pub struct S3Config {
     pub checksums_when_required: bool,
     /// Put with `If-None-Match: *`.
     pub conditional: bool,
-    /// Objects larger than this go in parts.
+    /// Objects larger than this go in parts. Of a whole object the CRC-32 is known; of a part the SDK computes one while it sends, in chunks
+    /// that it signs one by one where there is no TLS, which costs more CPU than all else of an upload.
     pub multipart_bytes: u64,
     /// Size of a part; raised to 5 MiB, and where an object would have too many.
     pub part_bytes: u64,
@@ -66,7 +67,7 @@ impl S3Config {
             sse_kms: None,
             checksums_when_required: false,
             conditional: true,
-            multipart_bytes: 16 << 20,
+            multipart_bytes: 80 << 20,
             part_bytes: 8 << 20,
             connect_timeout: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(30),

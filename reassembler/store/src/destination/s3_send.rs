@@ -3,18 +3,21 @@
 //! An upload in parts that fails is aborted. What cannot be aborted, because the process was killed, is removed once the object is there:
 //! then nobody needs it, and another instance that is at work on the same key finds the object instead.
 
+use std::fs::File;
 use std::path::Path;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::primitives::{ByteStream, Length};
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reassemble_formats::layout::hex;
 
+use super::blocking;
 use super::s3::{S3Store, hash_metadata};
+use super::s3_body::file_body;
 use super::s3_config::overridden;
 use super::s3_faults::answer;
 use crate::error::StoreError;
@@ -24,8 +27,6 @@ use crate::object::{ObjectKind, SealedObject};
 const MAX_PARTS: u64 = 10_000;
 /// S3's smallest part but for the last.
 const MIN_PART_BYTES: u64 = 5 << 20;
-/// Bytes that are read from a file at once. The SDK's own choice, 4 KiB, costs a change of threads for each.
-const READ_BYTES: usize = 128 << 10;
 
 /// Why a put did not store.
 pub(super) enum Refusal {
@@ -206,14 +207,9 @@ impl S3Store {
 }
 
 async fn stream(path: &Path, offset: u64, length: u64) -> Result<ByteStream, StoreError> {
-    let body = ByteStream::read_from()
-        .path(path)
-        .offset(offset)
-        .length(Length::Exact(length))
-        .buffer_size(READ_BYTES)
-        .build()
-        .await;
-    body.map_err(|error| StoreError::file("read", path)(std::io::Error::other(error)))
+    let opened = path.to_owned();
+    let file = blocking(move || File::open(&opened).map_err(StoreError::file("read", &opened))).await?;
+    Ok(ByteStream::new(file_body(file, offset, length)))
 }
 
 fn content_type(object: &SealedObject) -> &'static str {

@@ -18,9 +18,11 @@ use super::state::State;
 use crate::error::StateError;
 
 /// Room that is kept for a line, in bytes; a longer one finds its own.
-const LINE_BYTES: usize = 16 << 10;
+pub(crate) const LINE_BYTES: usize = 16 << 10;
 /// The buffer of a batch that has few lines, in bytes at most.
 const SMALL_BYTES: usize = 2 * LINE_BYTES;
+/// Lines go to the database in rows of so many bytes: with its page's head a row fills a page, and the database holds few pages at once.
+const ROW_BYTES: usize = 60 << 10;
 
 pub(crate) struct OpenBatch {
     pub(crate) file_no: u64,
@@ -142,10 +144,10 @@ impl OpenBatch {
 
     /// Writes what is only in memory to the database.
     pub(crate) fn save(&mut self, state: &mut State) -> Result<(), StateError> {
-        if self.saved < self.tail.len() {
-            state.put_tail(self.file_no, self.rows, &self.tail[self.saved..])?;
+        for row in self.tail[self.saved..].chunks(ROW_BYTES) {
+            state.put_tail(self.file_no, self.rows, row)?;
             self.rows += 1;
-            self.saved = self.tail.len();
+            self.saved += row.len();
             self.changed = true;
         }
         Ok(())
@@ -167,7 +169,8 @@ impl OpenBatch {
         let mut block = if self.parked == 0 {
             std::mem::take(&mut self.tail)
         } else {
-            let mut block = state.read_tail(self.file_no)?;
+            let mut block = Vec::with_capacity(self.block_bytes());
+            state.read_tail(self.file_no, &mut block)?;
             if block.len() != self.parked + self.saved {
                 let (have, want) = (block.len(), self.parked + self.saved);
                 let detail = format!("batch {} has {have} bytes of lines, not {want}", self.file_no);

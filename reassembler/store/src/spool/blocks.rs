@@ -20,6 +20,9 @@ use crate::error::StateError;
 const LEAST_PLAIN_BYTES: usize = 16 << 10;
 /// Smaller blocks are compressed at once: to wake a thread for one takes longer.
 const LEAST_FLIGHT_BYTES: usize = 32 << 10;
+/// Buffers of blocks that are kept. There are as many as were needed at once; given back, they would leave holes in the heap, which smaller
+/// things fill, and the next would have to be made behind them.
+const MOST_SPARES: usize = 4;
 /// Batches whose hash runs along; each takes 2 KB of memory. The files of others are read once when they are sealed.
 const MOST_HASHES: usize = 256;
 
@@ -193,11 +196,9 @@ impl Spool {
         Ok(())
     }
 
-    /// Keeps a block's buffer for a later one, where there are not enough of them, and none that a giant line made giant.
+    /// Keeps a block's buffer for a later one, where it is none that a giant line made giant.
     fn keep_spare(&mut self, mut buffer: Vec<u8>) {
-        if self.spares.len() < self.compressors.depth().max(1)
-            && buffer.capacity() <= self.config.block_bytes.saturating_mul(4)
-        {
+        if self.spares.len() < MOST_SPARES && buffer.capacity() <= self.config.block_bytes.saturating_mul(2) {
             buffer.clear();
             self.spares.push(buffer);
         }

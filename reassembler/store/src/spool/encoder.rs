@@ -92,9 +92,9 @@ impl Encoder {
 /// A buffer of so many bytes. One that a giant line made giant is not kept.
 fn scratch(buffer: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
     if !(bytes..=bytes.saturating_mul(4)).contains(&buffer.len()) {
-        // Fresh zero pages instead of growing, which would write them.
+        // Fresh zero pages instead of growing, which would write them; and room enough that no block that is a little longer asks again.
         *buffer = Vec::new();
-        *buffer = vec![0; bytes];
+        *buffer = vec![0; bytes.next_power_of_two()];
     }
     &mut buffer[..bytes]
 }

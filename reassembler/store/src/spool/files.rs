@@ -1,15 +1,16 @@
 //! The spool's files: `spool/<n>.part` for batches, `spool/<n>.body` for large bodies.
 //!
 //! Writes go to a known offset, so a write that failed half way is simply made again. A handle is kept from a file's first write until
-//! it is fsynced through that same handle (an error of writing back is then not missed), at most [`MAX_TOUCHED`] of them. Where a
-//! commit has touched more files than that, one syncfs takes the place of thousands of fsyncs; its handle is as old as the spool, so it
-//! too is told of every error since.
+//! it is fsynced through that same handle (an error of writing back is then not missed), at most [`MAX_TOUCHED`] of them, and as many of
+//! the commit before while that is under way. Where a commit has touched more files than that, one syncfs takes the place of thousands of
+//! fsyncs; its handle is as old as the spool, so it too is told of every error since.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::StateError;
 
@@ -58,30 +59,28 @@ pub(crate) struct SpoolFiles {
     pub(crate) disk: Disk,
     dir: PathBuf,
     file_mode: u32,
-    touched: HashMap<PathBuf, File>,
+    touched: Touched,
+}
+
+/// What has to be made durable: the files that were written since the last commit, and the folder.
+pub(crate) struct Touched {
+    files: HashMap<PathBuf, File>,
     /// More files were touched than there are handles.
     #[cfg(target_os = "linux")]
     overflowed: bool,
-    /// Files were created since the folder was last fsynced.
+    /// Files were created.
     created: bool,
     /// The folder.
-    handle: File,
+    dir: PathBuf,
+    handle: Arc<File>,
 }
 
 impl SpoolFiles {
     pub(crate) fn new(disk: Disk, file_mode: u32) -> Result<Self, StateError> {
         let dir = disk.state_dir.join("spool");
         let handle = File::open(&dir).map_err(StateError::unusable("open", &dir))?;
-        Ok(Self {
-            disk,
-            dir,
-            file_mode,
-            touched: HashMap::new(),
-            #[cfg(target_os = "linux")]
-            overflowed: false,
-            created: false,
-            handle,
-        })
+        let touched = Touched::new(dir.clone(), Arc::new(handle));
+        Ok(Self { disk, dir, file_mode, touched })
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -99,7 +98,7 @@ impl SpoolFiles {
     /// Creates a file; an earlier one of that name is a leftover of an append that was never committed.
     pub(crate) fn create(&mut self, path: &Path) -> Result<File, StateError> {
         let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(self.file_mode).open(path);
-        self.created = true;
+        self.touched.created = true;
         opened.map_err(|source| self.disk.classify("create", path, source))
     }
 
@@ -107,7 +106,7 @@ impl SpoolFiles {
     pub(crate) fn write_block(&mut self, file_no: u64, offset: u64, bytes: &[u8]) -> Result<(), StateError> {
         self.disk.check_free(1)?;
         let path = self.part(file_no);
-        if !self.touched.contains_key(&path) {
+        if !self.touched.files.contains_key(&path) {
             let file = if offset == 0 {
                 self.create(&path)?
             } else {
@@ -115,7 +114,7 @@ impl SpoolFiles {
             };
             self.touch(path.clone(), file)?;
         }
-        match self.touched.get(&path) {
+        match self.touched.files.get(&path) {
             Some(file) => file.write_all_at(bytes, offset).map_err(|source| self.disk.classify("write", &path, source)),
             None => Err(StateError::Stopped),
         }
@@ -123,25 +122,41 @@ impl SpoolFiles {
 
     /// Takes over a file that somebody else has written, to be fsynced with the rest.
     pub(crate) fn touch(&mut self, path: PathBuf, file: File) -> Result<(), StateError> {
-        if self.touched.len() >= MAX_TOUCHED {
-            self.overflow()?;
+        if self.touched.files.len() >= MAX_TOUCHED {
+            self.touched.overflow()?;
         }
-        self.touched.insert(path, file);
+        self.touched.files.insert(path, file);
         Ok(())
     }
 
-    /// Makes every file written since the last call durable, and the folder where files were created.
-    pub(crate) fn sync(&mut self) -> Result<(), StateError> {
+    /// Hands over what was written since the last call, to be made durable; what is written from now on is not among it.
+    pub(crate) fn take_touched(&mut self) -> Touched {
+        let fresh = Touched::new(self.dir.clone(), Arc::clone(&self.touched.handle));
+        std::mem::replace(&mut self.touched, fresh)
+    }
+}
+
+impl Touched {
+    fn new(dir: PathBuf, handle: Arc<File>) -> Self {
+        Self {
+            files: HashMap::new(),
+            #[cfg(target_os = "linux")]
+            overflowed: false,
+            created: false,
+            dir,
+            handle,
+        }
+    }
+
+    /// Makes every file durable, and the folder where files were created.
+    pub(crate) fn sync(mut self) -> Result<(), StateError> {
         #[cfg(target_os = "linux")]
         if self.overflowed {
-            let synced = nix::unistd::syncfs(&self.handle).map_err(std::io::Error::from);
-            synced.map_err(StateError::write("syncfs", &self.dir))?;
-            self.touched.clear();
-            (self.overflowed, self.created) = (false, false);
-            return Ok(());
+            let synced = nix::unistd::syncfs(&*self.handle).map_err(std::io::Error::from);
+            return synced.map_err(StateError::write("syncfs", &self.dir));
         }
         self.sync_each()?;
-        if std::mem::take(&mut self.created) {
+        if self.created {
             self.handle.sync_all().map_err(StateError::write("fsync", &self.dir))?;
         }
         Ok(())
@@ -149,7 +164,7 @@ impl SpoolFiles {
 
     #[cfg(target_os = "linux")]
     fn overflow(&mut self) -> Result<(), StateError> {
-        self.touched.clear();
+        self.files.clear();
         self.overflowed = true;
         Ok(())
     }
@@ -160,7 +175,7 @@ impl SpoolFiles {
     }
 
     fn sync_each(&mut self) -> Result<(), StateError> {
-        for (path, file) in self.touched.drain() {
+        for (path, file) in self.files.drain() {
             file.sync_data().map_err(StateError::write("fsync", &path))?;
         }
         Ok(())

@@ -3,8 +3,9 @@
 //! It may say that an unknown id is known, and then the tables are asked; never the reverse. So what a commit adds is added before it, and
 //! what it removes is removed after it: in between both the old and the new state are covered, whichever a reader sees.
 //!
-//! - Of stored ids each generation has a Bloom filter of a fixed size, made with its first id. One that held many ids when the state was
-//!   opened has none until it is emptied, so that opening does not read them all.
+//! - Of stored ids each generation has Bloom filters: one that is small enough to stay in a processor's cache, and where that is full
+//!   others, each of several times the size. A generation that held many ids when the state was opened has none until it is emptied, so
+//!   that opening does not read them all.
 //! - Of open captures' ids the hashes are counted, since these come and go.
 //!
 //! Hashes are keyed by a number drawn at the start, so that no log can choose ids that look known.
@@ -13,11 +14,15 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Bits for each id that a generation may hold, and bits set for each: about one in fifty looks known that is not.
-const BITS_PER_ID: u64 = 8;
+/// Bits of a filter for each id that it is made for, and bits set for each: of the ids that are not known, less than one in a hundred looks
+/// so to a filter that is full.
+const BITS_PER_ID: u64 = 12;
 const BITS_SET: u32 = 4;
-/// Largest filter: with more ids to a generation more of them look known.
-const MOST_BYTES: u64 = 4 << 20;
+/// Ids of the first filter, about, and how many times as many the next is made for.
+const FIRST_IDS: u64 = 87_000;
+const GROWTH: u64 = 4;
+/// Largest filter: where a generation holds more ids, more of them look known.
+const MOST_BYTES: u64 = 2 << 20;
 /// Stored ids of a generation that opening reads.
 pub(crate) const MOST_READ_IDS: u64 = 200_000;
 
@@ -29,7 +34,7 @@ pub(crate) struct KnownIds {
 
 struct Inner {
     hasher: RandomState,
-    words: usize,
+    ids_per_generation: u64,
     generations: [Generation; 2],
     /// A generation that a commit under way empties: its place, and what it will be.
     coming: Option<(usize, Generation)>,
@@ -40,30 +45,67 @@ struct Inner {
 }
 
 enum Generation {
-    /// No id.
-    Empty,
-    Filter(Box<[u64]>),
+    /// Of what was told; without a filter, no id.
+    Told(Vec<Filter>),
     /// Ids that nobody has read.
     Unread,
 }
 
+/// A Bloom filter.
+struct Filter {
+    words: Box<[u64]>,
+    /// Ids that it takes before another is made.
+    room: u64,
+}
+
+impl Filter {
+    /// The one that is made behind so many others, for what a generation of so many ids has left.
+    fn new(others: &[Filter], ids_per_generation: u64) -> Self {
+        let before: u64 = others.iter().map(Filter::ids).sum();
+        let grown = others.last().map_or(FIRST_IDS, |last| last.ids() * GROWTH);
+        // The last commit of a generation may go over it.
+        let left = ids_per_generation.saturating_sub(before).max(FIRST_IDS.min(ids_per_generation));
+        let ids = grown.min(left);
+        let bytes = (ids.saturating_mul(BITS_PER_ID) / 8).clamp(64, MOST_BYTES).next_power_of_two();
+        let words = vec![0; usize::try_from(bytes / 8).unwrap_or(8)].into();
+        // The last takes whatever comes.
+        let room = if bytes == MOST_BYTES { u64::MAX } else { bytes * 8 / BITS_PER_ID };
+        Self { words, room }
+    }
+
+    fn ids(&self) -> u64 {
+        self.words.len() as u64 * 64 / BITS_PER_ID
+    }
+
+    fn may_hold(&self, hash: u64) -> bool {
+        bits(hash, self.words.len()).all(|(word, bit)| self.words[word] & bit != 0)
+    }
+
+    fn add(&mut self, hash: u64) {
+        for (word, bit) in bits(hash, self.words.len()) {
+            self.words[word] |= bit;
+        }
+        self.room = self.room.saturating_sub(1);
+    }
+}
+
 impl Generation {
+    const EMPTY: Self = Self::Told(Vec::new());
+
     fn may_hold(&self, hash: u64) -> bool {
         match self {
-            Self::Empty => false,
-            Self::Filter(words) => bits(hash, words.len()).all(|(word, bit)| words[word] & bit != 0),
+            Self::Told(filters) => filters.iter().any(|filter| filter.may_hold(hash)),
             Self::Unread => true,
         }
     }
 
-    fn add(&mut self, hash: u64, words: usize) {
-        if matches!(self, Self::Empty) {
-            *self = Self::Filter(vec![0; words].into());
+    fn add(&mut self, hash: u64, ids_per_generation: u64) {
+        let Self::Told(filters) = self else { return };
+        if filters.last().is_none_or(|last| last.room == 0) {
+            filters.push(Filter::new(filters, ids_per_generation));
         }
-        if let Self::Filter(words) = self {
-            for (word, bit) in bits(hash, words.len()) {
-                words[word] |= bit;
-            }
+        if let Some(last) = filters.last_mut() {
+            last.add(hash);
         }
     }
 }
@@ -81,11 +123,10 @@ fn bits(hash: u64, words: usize) -> impl Iterator<Item = (usize, u64)> {
 impl KnownIds {
     /// A filter for generations of so many ids, of which none is known yet.
     pub(crate) fn new(ids_per_generation: u64) -> Self {
-        let bytes = (ids_per_generation.saturating_mul(BITS_PER_ID) / 8).clamp(64, MOST_BYTES).next_power_of_two();
         let inner = Inner {
             hasher: RandomState::new(),
-            words: usize::try_from(bytes / 8).unwrap_or(8),
-            generations: [Generation::Empty, Generation::Empty],
+            ids_per_generation,
+            generations: [Generation::EMPTY, Generation::EMPTY],
             coming: None,
             open: HashMap::new(),
             closing: Vec::new(),
@@ -112,14 +153,14 @@ impl KnownIds {
         let mut inner = self.write();
         let inner = &mut *inner;
         if emptied {
-            inner.coming = Some((generation, Generation::Empty));
+            inner.coming = Some((generation, Generation::EMPTY));
         }
         let filled = match &mut inner.coming {
             Some((coming, filter)) if *coming == generation => filter,
             _ => &mut inner.generations[generation],
         };
         for id in ids {
-            filled.add(inner.hasher.hash_one(id), inner.words);
+            filled.add(inner.hasher.hash_one(id), inner.ids_per_generation);
         }
     }
 
@@ -174,6 +215,23 @@ mod tests {
 
     fn each(ids: &[[u8; 4]]) -> impl Iterator<Item = &[u8]> {
         ids.iter().map(|id| &id[..])
+    }
+
+    #[test]
+    fn filters_grow_with_the_ids_and_stay_good() {
+        let known = KnownIds::new(1_000_000);
+        let count = |known: &KnownIds| match &known.read().generations[0] {
+            Generation::Told(filters) => filters.iter().map(|filter| filter.words.len() * 8).collect::<Vec<_>>(),
+            Generation::Unread => panic!("it was told"),
+        };
+        known.add_seen(0, false, each(&ids(0, 1)));
+        assert_eq!(count(&known), [128 << 10]);
+        let stored = ids(0, 1_000_000);
+        known.add_seen(0, false, each(&stored[1..]));
+        assert_eq!(count(&known), [128 << 10, 512 << 10, 1 << 20]);
+        assert!(each(&stored).all(|id| known.may_know(id).1));
+        let wrong = each(&ids(1_000_000, 1_100_000)).filter(|id| known.may_know(id).1).count();
+        assert!(wrong < 2500, "{wrong} of 100,000 look known");
     }
 
     #[test]

@@ -13,7 +13,8 @@
 //! a restart came between, the file is read once for it (so no hash state has to survive) and checked against the CRC-32 kept since its
 //! first block. Lines that are not compressed are written straight from where they were put.
 //! [`Spool::commit`] waits for the blocks under way, fsyncs the files, then commits one transaction: positions, open captures, ids, ledger, batches with their
-//! committed lengths, the lines of unfinished blocks, and sealed objects.
+//! committed lengths, the lines of unfinished blocks, and sealed objects. Whoever appends need not wait for the disk meanwhile
+//! ([`Spool::begin_commit`]).
 //!
 //! # What always holds
 //! - Blocks, and the batches that size and number seal, depend on the appended lines alone, never on when commits happened. So the
@@ -26,6 +27,8 @@ mod batch;
 mod blocks;
 mod body;
 mod coldest;
+mod commit;
+mod committer;
 mod compressors;
 mod config;
 mod encoder;
@@ -53,6 +56,7 @@ pub use self::recovery::{Restored, is_opening_state};
 
 use self::batch::OpenBatch;
 use self::coldest::Coldest;
+use self::commit::Committing;
 use self::compressors::{Compressors, Flight};
 use self::files::SpoolFiles;
 use self::rows::SealedRow;
@@ -124,6 +128,8 @@ pub struct Spool {
     sealed: Vec<SealedObject>,
     /// Spool files whose objects are stored; they go after the next commit.
     stored: Vec<(PathBuf, u64)>,
+    /// What is to be done when the commit under way has ended.
+    committing: Option<Committing>,
     spool_bytes: u64,
     stopped: bool,
     /// Drawn at each opening.
@@ -158,7 +164,13 @@ impl Spool {
     /// # Errors
     /// On [`StateError::DiskFull`] the line was not taken and may be offered again.
     pub fn append(&mut self, partition: &Partition, line: &[u8], ts_us: i64) -> Result<(), StateError> {
-        self.append_with(partition, ts_us, &mut |out| out.extend_from_slice(line))
+        self.append_with(partition, ts_us, &mut |out| {
+            // Only a long line finds no room. Doubled for it, a block's buffer would stay that large.
+            if out.capacity() - out.len() < line.len() && line.len() > batch::LINE_BYTES {
+                out.reserve_exact(line.len() + 1);
+            }
+            out.extend_from_slice(line);
+        })
     }
 
     /// The same for a line that is yet to be written: `write` puts it behind what the buffer holds, and touches nothing before it. It is
@@ -294,53 +306,6 @@ impl Spool {
         })
     }
 
-    /// Makes everything so far durable in one instant, and returns the objects that may now be uploaded. Does nothing where nothing
-    /// has changed.
-    ///
-    /// # Errors
-    /// On [`StateError::DiskFull`] nothing was committed; call again with the same changes.
-    pub fn commit(&mut self, changes: &Changes) -> Result<Vec<SealedObject>, StateError> {
-        self.guarded(|spool| {
-            let changed = spool.batches.values().any(|batch| batch.changed);
-            if changes.is_empty() && !changed && !spool.state.has_changes() {
-                return Ok(Vec::new());
-            }
-            match spool.settle().and_then(|()| spool.write_plain()).and_then(|()| spool.land(0)) {
-                // The lines go to the database as they are. A commit needs less room than a block, and may be what makes room.
-                Err(error) if error.is_retryable() => spool.put_back()?,
-                other => other?,
-            }
-            spool.files.disk.check_free(2)?;
-            let mut rows = Vec::new();
-            for batch in spool.batches.values_mut().filter(|batch| batch.changed) {
-                batch.save(&mut spool.state)?;
-                rows.push((batch.file_no, batch.to_row()));
-            }
-            spool.state.put_batches(&rows)?;
-            if !changes.inputs.is_empty() {
-                spool.state.put_inputs(&changes.inputs)?;
-            }
-            if !changes.open.is_empty() {
-                spool.state.put_open(&changes.open)?;
-            }
-            if !changes.seen.is_empty() {
-                spool.state.put_seen(&changes.seen, spool.config.seen_per_generation)?;
-            }
-            if !changes.ledger.is_empty() {
-                spool.state.put_ledger(&changes.ledger)?;
-            }
-            spool.files.sync()?;
-            spool.state.commit(spool.counters)?;
-            for (file_no, _) in rows {
-                if let Some(batch) = spool.batches.get_mut(&file_no) {
-                    batch.changed = false;
-                }
-            }
-            spool.remove_stored();
-            Ok(std::mem::take(&mut spool.sealed))
-        })
-    }
-
     /// Bytes that the spool holds: files, and lines not yet in one. What [`Spool::mark_stored`] was told goes with its commit.
     pub fn spool_bytes(&self) -> u64 {
         self.spool_bytes
@@ -379,15 +344,5 @@ impl Spool {
         let file_no = self.counters.next_file;
         self.counters.next_file += 1;
         file_no
-    }
-
-    fn remove_stored(&mut self) {
-        for (path, bytes) in self.stored.drain(..) {
-            self.spool_bytes = self.spool_bytes.saturating_sub(bytes);
-            if let Err(error) = std::fs::remove_file(&path) {
-                // No row names it any more, so the next start sweeps it.
-                tracing::warn!(path = %path.display(), %error, "cannot remove a spool file that is stored");
-            }
-        }
     }
 }

@@ -72,6 +72,7 @@ fn open_locked(config: SpoolConfig) -> Result<(Spool, Restored), StateError> {
     make_dir(&spool_dir, config.folder_mode)?;
     let db_path = config.state_dir.join("state.redb");
     let db = open_database(&config, &db_path, &spool_dir)?;
+    let mut files = SpoolFiles::new(Disk::new(&config.state_dir, config.min_free_bytes), config.file_mode)?;
     let mut state = State::new(Arc::new(db), db_path, config.seen_per_generation)?;
     let loaded = state.load()?;
 
@@ -83,7 +84,8 @@ fn open_locked(config: SpoolConfig) -> Result<(Spool, Restored), StateError> {
             return Err(StateError::Damaged { files: damaged.into_iter().map(|(_, file)| file).collect() });
         }
         set_aside(&config, &mut state, &damaged)?;
-        state.commit(counters)?;
+        state.begin_commit(counters, files.take_touched(), Box::new(|| ()))?;
+        state.await_commit()?;
         let gone: HashSet<Owner> = damaged.iter().map(|(owner, _)| *owner).collect();
         batches.retain(|(file_no, _)| !gone.contains(&Owner::Batch(*file_no)));
         sealed.retain(|(object_no, _)| !gone.contains(&Owner::Object(*object_no)));
@@ -93,7 +95,6 @@ fn open_locked(config: SpoolConfig) -> Result<(Spool, Restored), StateError> {
     sweep(&spool_dir, &batches, &sealed)?;
 
     let restored = Restored { inputs, ledger, sealed_objects: sealed.len(), open_batches: batches.len(), quarantined };
-    let files = SpoolFiles::new(Disk::new(&config.state_dir, config.min_free_bytes), config.file_mode)?;
     let compressors = Compressors::new(config.compression, config.compressor_threads);
     let drawn = getrandom::u64().map_err(|error| io::Error::other(error.to_string()));
     let run = drawn.map_err(StateError::unusable("draw a number for", &config.state_dir))?;
@@ -114,6 +115,7 @@ fn open_locked(config: SpoolConfig) -> Result<(Spool, Restored), StateError> {
         refused: false,
         sealed: Vec::new(),
         stored: Vec::new(),
+        committing: None,
         spool_bytes: sealed.iter().map(|(_, row)| row.bytes).sum(),
         stopped: false,
         run,
@@ -302,7 +304,8 @@ fn set_aside(config: &SpoolConfig, state: &mut State, damaged: &[(Owner, Damaged
     for (owner, file) in damaged {
         tracing::error!(%file, "set aside in quarantine/; what it held is lost to the destination");
         if let Owner::Batch(file_no) = *owner {
-            let lines = state.read_tail(file_no)?;
+            let mut lines = Vec::new();
+            state.read_tail(file_no, &mut lines)?;
             if !lines.is_empty() {
                 let path = dir.join(format!("{file_no}.tail.ndjson"));
                 let mut out = OpenOptions::new()

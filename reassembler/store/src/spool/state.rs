@@ -1,7 +1,10 @@
 //! The state database: one redb file, one write transaction between two commits.
 //!
-//! The transaction is begun at the first change and finished by [`State::commit`]; what a crash leaves of it never existed. So rows may
+//! The transaction is begun at the first change and ended by [`State::begin_commit`]; what a crash leaves of it never existed. So rows may
 //! be written as early as memory asks for it (the lines of cold batches), and still become durable in one instant with the rest.
+//!
+//! The next transaction begins when the commit under way has ended. What takes a change to the state waits for that, but for the one change
+//! that comes with every block, [`State::clear_tail`]: it is noted down, and made first.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +12,8 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::OpenRows;
+use super::committer::{Committer, Job};
+use super::files::Touched;
 use super::known::{KnownIds, MOST_READ_IDS};
 use super::rows::{
     BATCHES, BLOBS, BatchRow, CHUNKS, FORMAT, INPUTS, META, OPEN, OPEN_IDS, SEALED, SEEN, SealedRow, TAILS,
@@ -24,8 +29,11 @@ pub(crate) struct Counters {
 }
 
 pub(crate) struct State {
-    /// Before `db`, so that it is dropped first: closing a database waits for its writer.
+    /// These two before `db`, so that they are dropped first: closing a database waits for its writer.
     txn: Option<WriteTransaction>,
+    committer: Committer,
+    /// Batches whose rows of lines go with the next transaction.
+    cleared: Vec<u64>,
     db: Arc<Database>,
     path: PathBuf,
     known: KnownIds,
@@ -36,7 +44,8 @@ impl State {
     pub(crate) fn new(db: Arc<Database>, path: PathBuf, seen_per_generation: u64) -> Result<Self, StateError> {
         let known = KnownIds::new(seen_per_generation);
         read_ids(&db, &known).map_err(|source| failed(&path, source))?;
-        Ok(Self { txn: None, db, path, known })
+        let committer = Committer::new(&path);
+        Ok(Self { txn: None, committer, cleared: Vec::new(), db, path, known })
     }
 
     /// What tells ids that the database cannot know.
@@ -54,13 +63,17 @@ impl State {
 
     /// True where a commit has something to do.
     pub(crate) fn has_changes(&self) -> bool {
-        self.txn.is_some()
+        self.txn.is_some() || !self.cleared.is_empty()
     }
 
     fn run<T>(&mut self, work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>) -> Result<T, StateError> {
+        self.await_commit()?;
         let outcome = match &self.txn {
             Some(txn) => work(txn),
-            None => self.begin().and_then(|txn| work(self.txn.insert(txn))),
+            None => self.begin().and_then(|txn| {
+                self.cleared.drain(..).try_for_each(|file_no| clear_tail(&txn, file_no))?;
+                work(self.txn.insert(txn))
+            }),
         };
         outcome.map_err(|source| failed(&self.path, source))
     }
@@ -80,19 +93,22 @@ impl State {
         })
     }
 
-    /// All rows of a batch's unfinished block, joined.
-    pub(crate) fn read_tail(&mut self, file_no: u64) -> Result<Vec<u8>, StateError> {
+    /// All rows of a batch's unfinished block, one after the other.
+    pub(crate) fn read_tail(&mut self, file_no: u64, lines: &mut Vec<u8>) -> Result<(), StateError> {
         self.run(|txn| {
-            let mut lines = Vec::new();
             for row in txn.open_table(TAILS)?.range((file_no, 0)..=(file_no, u32::MAX))? {
                 lines.extend_from_slice(row?.1.value());
             }
-            Ok(lines)
+            Ok(())
         })
     }
 
     pub(crate) fn clear_tail(&mut self, file_no: u64) -> Result<(), StateError> {
-        self.run(|txn| Ok(txn.open_table(TAILS)?.retain_in((file_no, 0)..=(file_no, u32::MAX), |_, _| false)?))
+        if self.commit_is_under_way() && !self.commit_has_ended() {
+            self.cleared.push(file_no);
+            return Ok(());
+        }
+        self.run(|txn| clear_tail(txn, file_no))
     }
 
     pub(crate) fn put_batches(&mut self, rows: &[(u64, BatchRow)]) -> Result<(), StateError> {
@@ -201,8 +217,14 @@ impl State {
         })
     }
 
-    /// Makes everything since the last commit durable, together with the counters.
-    pub(crate) fn commit(&mut self, counters: Counters) -> Result<(), StateError> {
+    /// Begins to make everything since the last commit durable: these files, and then the rows with the counters. `ended` is called
+    /// when that is done, or has failed.
+    pub(crate) fn begin_commit(
+        &mut self,
+        counters: Counters,
+        files: Touched,
+        ended: Box<dyn FnOnce() + Send>,
+    ) -> Result<(), StateError> {
         self.run(|txn| {
             let mut meta = txn.open_table(META)?;
             meta.insert("next_file", counters.next_file)?;
@@ -210,17 +232,37 @@ impl State {
             meta.insert("touch", counters.touch)?;
             Ok(())
         })?;
-        match self.txn.take() {
-            Some(txn) => txn.commit().map_err(|source| failed(&self.path, source.into()))?,
-            None => return Ok(()),
+        if let Some(txn) = self.txn.take() {
+            self.committer.start(Job { files, txn, ended });
         }
-        self.known.committed();
+        Ok(())
+    }
+
+    /// Whether there is a commit of which [`await_commit`](Self::await_commit) has not told the outcome.
+    pub(crate) fn commit_is_under_way(&self) -> bool {
+        self.committer.is_under_way()
+    }
+
+    /// Whether [`await_commit`](Self::await_commit) takes no time.
+    pub(crate) fn commit_has_ended(&mut self) -> bool {
+        self.committer.has_ended()
+    }
+
+    /// Waits for the commit under way.
+    pub(crate) fn await_commit(&mut self) -> Result<(), StateError> {
+        if self.committer.wait()? {
+            self.known.committed();
+        }
         Ok(())
     }
 
     pub(crate) fn load(&self) -> Result<Loaded, StateError> {
         load(&self.db).map_err(|source| failed(&self.path, source))
     }
+}
+
+fn clear_tail(txn: &WriteTransaction, file_no: u64) -> Result<(), redb::Error> {
+    Ok(txn.open_table(TAILS)?.retain_in((file_no, 0)..=(file_no, u32::MAX), |_, _| false)?)
 }
 
 fn read_ids(db: &Database, known: &KnownIds) -> Result<(), redb::Error> {

@@ -1,5 +1,7 @@
-//! Tests of the spool: what always holds (`model`), what a damaged state directory answers (`damage`), and the rest here.
+//! Tests of the spool: what always holds (`model`), what a damaged state directory answers (`damage`), commits that
+//! are not waited for (`commits`), blocks under way (`flights`), and the rest here.
 
+mod commits;
 mod damage;
 mod flights;
 mod model;

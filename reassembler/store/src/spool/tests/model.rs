@@ -18,6 +18,8 @@ enum Action {
         bytes: usize,
     },
     Commit,
+    /// One that ends at some time while others go on.
+    BeginCommit,
     RollAll,
     Upload {
         count: usize,
@@ -32,7 +34,8 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         20 => (0..6usize, prop_oneof![1..200usize, 1000..5000usize]).prop_map(|(partition, bytes)| Action::Append { partition, bytes }),
         1 => (0..6usize, 1..9000usize).prop_map(|(partition, bytes)| Action::Body { partition, bytes }),
-        4 => Just(Action::Commit),
+        2 => Just(Action::Commit),
+        2 => Just(Action::BeginCommit),
         1 => Just(Action::RollAll),
         2 => (1..4usize).prop_map(|count| Action::Upload { count }),
         1 => Just(Action::Drop),
@@ -108,6 +111,7 @@ impl Model {
                 self.since.push((partition, content, body));
             }
             Action::Commit => self.commit(),
+            Action::BeginCommit => self.begin_commit(),
             Action::RollAll => self.spool().roll_all().unwrap(),
             Action::Upload { count } => {
                 for object in pending(self.spool()).into_iter().take(count) {
@@ -120,6 +124,8 @@ impl Model {
                 self.reopen();
             }
             Action::Kill => {
+                // A copy that is made while the disk is written to is of no instant.
+                drop(self.spool().end_commit().unwrap());
                 let to = self.dir.path().join(format!("killed-{}", self.kills));
                 copy_dir(&self.config.state_dir, &to);
                 drop(self.spool.take());
@@ -132,8 +138,15 @@ impl Model {
     }
 
     fn commit(&mut self) {
+        self.begin_commit();
+        drop(self.spool().end_commit().unwrap());
+        assert!(self.spool().commit_has_ended());
+    }
+
+    fn begin_commit(&mut self) {
         let position = self.serial.to_string().into_bytes();
-        self.spool().commit(&Changes { inputs: vec![(0, Some(position))], ..Changes::default() }).unwrap();
+        let changes = Changes { inputs: vec![(0, Some(position))], ..Changes::default() };
+        self.spool().begin_commit(&changes, || ()).unwrap();
         for (n, content, body) in std::mem::take(&mut self.since) {
             self.committed.entry(name(n, body)).or_default().push(content);
         }
