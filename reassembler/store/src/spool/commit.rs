@@ -35,19 +35,21 @@ impl Spool {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn begin_commit(&mut self, changes: &Changes, ended: impl FnOnce() + Send + 'static) -> Result<(), StateError> {
-        let mut sealed = self.end_commit()?;
+        let sealed = self.end_commit()?;
+        self.sealed.splice(..0, sealed);
         self.guarded(|spool| {
             let changed = spool.batches.values().any(|batch| batch.changed);
-            if !(changes.is_empty() && !changed && !spool.state.has_changes()) {
+            let mut stored = Vec::new();
+            if !changes.is_empty() || changed || spool.state.has_changes() {
                 // A commit needs less room than a block, and may be what makes room.
                 spool.files.disk.check_free(2)?;
                 spool.put_changes(changes)?;
                 spool.put_batches()?;
                 let files = spool.files.take_touched();
                 spool.state.begin_commit(spool.counters, files, Box::new(ended))?;
-                sealed.append(&mut spool.sealed);
-                spool.committing = Some(Committing { sealed, stored: std::mem::take(&mut spool.stored) });
+                stored.append(&mut spool.stored);
             }
+            spool.committing = Some(Committing { sealed: std::mem::take(&mut spool.sealed), stored });
             Ok(())
         })
     }

@@ -51,6 +51,8 @@ fn the_end_of_a_commit_is_told_and_its_objects_are_never_lost() {
         assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(n));
         assert!(spool.commit_has_ended());
     }
+    // A commit of nothing tells them too.
+    spool.begin_commit(&Changes::default(), || ()).unwrap();
     assert_eq!(spool.end_commit().unwrap(), pending(&spool));
     assert_eq!(spool.end_commit().unwrap(), []);
     assert_eq!(pending(&spool).len(), 2);
