@@ -1,23 +1,7 @@
-//! The `reassemble` command: a thin shell over the pipeline.
-//!
-//! [`options`] reads what it is told, [`run`] starts a run and waits for it, [`report`] and [`metrics`] show what is happening and what
-//! became of everything. Exit codes are in [`failure`].
-
-mod check;
-#[cfg(test)]
-mod docs;
-mod failure;
-mod lifecycle;
-mod metrics;
-mod options;
-mod report;
-mod run;
-mod shell;
-mod signals;
-mod verify;
+//! The `reassemble` command. What it does is in `reassemble-command`, apart from it so that Cargo can build that for size.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shell::main(std::env::args_os())
+    reassemble_command::main(std::env::args_os())
 }

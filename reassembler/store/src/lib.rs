@@ -24,8 +24,8 @@ mod upload;
 
 pub use checksum::ContentHash;
 pub use destination::{
-    CheckReport, Destination, DirConfig, DirStore, KmsKey, ListedObject, Listing, ObjectBody, PutOutcome, S3Config,
-    S3Store,
+    CheckReport, Destination, DirConfig, DirStore, Doing, KmsKey, ListedObject, Listing, ObjectBody, PutOutcome,
+    S3Config, S3Store,
 };
 pub use error::{Damage, DamagedFile, FaultKind, StateError, StoreError};
 pub use object::{BodyRef, ObjectKind, SealedObject};

@@ -24,10 +24,16 @@ pub use self::s3::S3Store;
 pub use self::s3_config::{KmsKey, S3Config};
 
 use std::os::unix::fs::MetadataExt;
+use std::pin::Pin;
 
 use crate::checksum::crc32;
 use crate::error::{Damage, DamagedFile, StoreError};
 use crate::object::SealedObject;
+
+/// Something that a destination does for another crate.
+///
+/// It is boxed for the binary's size: an `async fn` is compiled again in every crate that awaits it, and so is all of the SDK's below it.
+pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// What a put did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +74,7 @@ impl Destination {
     ///
     /// # Errors
     /// See [`StoreError::kind`] for whether to try again.
-    pub async fn put(&self, object: &SealedObject) -> Result<PutOutcome, StoreError> {
+    pub(crate) async fn put(&self, object: &SealedObject) -> Result<PutOutcome, StoreError> {
         match self {
             Self::Dir(store) => store.put(object).await,
             Self::S3(store) => store.put(object).await,
@@ -79,11 +85,13 @@ impl Destination {
     ///
     /// # Errors
     /// What a put would meet.
-    pub async fn check(&self) -> Result<CheckReport, StoreError> {
-        match self {
-            Self::Dir(store) => store.check().await,
-            Self::S3(store) => store.check().await,
-        }
+    pub fn check(&self) -> Doing<'_, CheckReport> {
+        Box::pin(async move {
+            match self {
+                Self::Dir(store) => store.check().await,
+                Self::S3(store) => store.check().await,
+            }
+        })
     }
 
     /// The destination for people: a path, or `s3://bucket/prefix`.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::dir::DirStore;
 use super::s3::S3Store;
 use super::s3_faults::answer;
-use super::{Destination, blocking};
+use super::{Destination, Doing, blocking};
 use crate::error::{FaultKind, StoreError};
 
 /// Keys in a page; S3 gives no more at once.
@@ -54,22 +54,24 @@ impl Destination {
     ///
     /// # Errors
     /// What keeps it from being read, after a few tries, and a key that no destination has.
-    pub async fn open(&self, key: &str) -> Result<Option<ObjectBody>, StoreError> {
-        match self {
-            Self::Dir(store) => {
-                let path = store.path(key)?;
-                let opened = blocking(move || match File::open(&path) {
-                    Ok(file) => Ok(Some((file, path))),
-                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                    Err(error) => Err(StoreError::file("read", &path)(error)),
-                });
-                Ok(opened.await?.map(|(file, path)| ObjectBody(Body::File { file: Some(file), path })))
+    pub fn open<'a>(&'a self, key: &'a str) -> Doing<'a, Option<ObjectBody>> {
+        Box::pin(async move {
+            match self {
+                Self::Dir(store) => {
+                    let path = store.path(key)?;
+                    let opened = blocking(move || match File::open(&path) {
+                        Ok(file) => Ok(Some((file, path))),
+                        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                        Err(error) => Err(StoreError::file("read", &path)(error)),
+                    });
+                    Ok(opened.await?.map(|(file, path)| ObjectBody(Body::File { file: Some(file), path })))
+                }
+                Self::S3(store) => {
+                    let mut remote = Remote::new(store.clone(), store.key(key));
+                    Ok(remote.open().await?.then_some(ObjectBody(Body::S3(remote))))
+                }
             }
-            Self::S3(store) => {
-                let mut remote = Remote::new(store.clone(), store.key(key));
-                Ok(remote.open().await?.then_some(ObjectBody(Body::S3(remote))))
-            }
-        }
+        })
     }
 }
 
@@ -90,16 +92,22 @@ impl Listing {
     ///
     /// # Errors
     /// What keeps it from being listed, after a few tries; a directory that does not exist too.
-    pub async fn next_page(&mut self) -> Result<Option<Vec<ListedObject>>, StoreError> {
-        match &mut self.0 {
-            Pages::Dir { store, folders } => {
+    pub fn next_page(&mut self) -> Doing<'_, Option<Vec<ListedObject>>> {
+        Box::pin(self.0.next_page())
+    }
+}
+
+impl Pages {
+    async fn next_page(&mut self) -> Result<Option<Vec<ListedObject>>, StoreError> {
+        match self {
+            Self::Dir { store, folders } => {
                 let Some(folder) = folders.pop() else { return Ok(None) };
                 let root = store.root().to_owned();
                 let (objects, inner) = blocking(move || list_folder(&root, &folder)).await?;
                 folders.extend(inner.into_iter().rev());
                 Ok(Some(objects))
             }
-            Pages::S3 { store, page_keys, next } => {
+            Self::S3 { store, page_keys, next } => {
                 let Some(token) = next.take() else { return Ok(None) };
                 let root = store.key("");
                 let client = store.client().await;
@@ -182,10 +190,16 @@ impl ObjectBody {
     ///
     /// # Errors
     /// What keeps the rest from being read, after a few tries.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
-        match &mut self.0 {
-            Body::S3(remote) => remote.chunk().await,
-            Body::File { file, path } => {
+    pub fn chunk(&mut self) -> Doing<'_, Option<Bytes>> {
+        Box::pin(self.0.chunk())
+    }
+}
+
+impl Body {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
+        match self {
+            Self::S3(remote) => remote.chunk().await,
+            Self::File { file, path } => {
                 let Some(mut opened) = file.take() else { return Ok(None) };
                 let name = path.clone();
                 let read = blocking(move || match read_piece(&mut opened) {

@@ -21,7 +21,7 @@ use super::s3_compare::Found;
 use super::s3_config::{KmsKey, S3Config, client, load};
 use super::s3_faults::{Asked, answer, fault};
 use super::s3_send::Refusal;
-use super::{CheckReport, PutOutcome, blocking, verify};
+use super::{CheckReport, Doing, PutOutcome, blocking, verify};
 use crate::error::{FaultKind, StoreError};
 use crate::object::{ObjectKind, SealedObject};
 
@@ -58,12 +58,14 @@ impl S3Store {
     ///
     /// # Errors
     /// Where there is no region.
-    pub async fn connect(config: S3Config) -> Result<Self, StoreError> {
-        let sdk = load(&config).await;
-        if sdk.region().is_none() {
-            return Err(StoreError::Config("no region: set AWS_REGION, or a region in the profile".into()));
-        }
-        Ok(Self::build(config, &sdk, true))
+    pub fn connect(config: S3Config) -> Doing<'static, Self> {
+        Box::pin(async move {
+            let sdk = load(&config).await;
+            if sdk.region().is_none() {
+                return Err(StoreError::Config("no region: set AWS_REGION, or a region in the profile".into()));
+            }
+            Ok(Self::build(config, &sdk, true))
+        })
     }
 
     /// A store with a given SDK configuration.
@@ -81,7 +83,7 @@ impl S3Store {
     }
 
     /// The SDK's client, for `lifecycle::apply`.
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         self.shared.client.read().await.clone()
     }
 

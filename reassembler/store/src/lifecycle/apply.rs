@@ -12,7 +12,7 @@ use aws_sdk_s3::types::{
 };
 
 use super::{Action, LifecycleRule};
-use crate::destination::S3Store;
+use crate::destination::{Doing, S3Store};
 use crate::error::StoreError;
 
 /// S3's largest number of rules.
@@ -35,7 +35,11 @@ pub struct Applied {
 ///
 /// # Errors
 /// Where the bucket refuses, or would have more than 1,000 rules.
-pub async fn apply(store: &S3Store, rules: &[LifecycleRule]) -> Result<Applied, StoreError> {
+pub fn apply<'a>(store: &'a S3Store, rules: &'a [LifecycleRule]) -> Doing<'a, Applied> {
+    Box::pin(merge_into(store, rules))
+}
+
+async fn merge_into(store: &S3Store, rules: &[LifecycleRule]) -> Result<Applied, StoreError> {
     let client = store.client().await;
     let (existing, minimum) = match client.get_bucket_lifecycle_configuration().bucket(store.bucket()).send().await {
         Ok(found) => (found.rules.unwrap_or_default(), found.transition_default_minimum_object_size),

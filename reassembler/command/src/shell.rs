@@ -1,5 +1,6 @@
 //! From a command line to its work and an exit code.
 
+use std::env::ArgsOs;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use crate::report::screen::Screen;
 use crate::{check, lifecycle, run, verify};
 
 /// Runs a command line, the program's name included, and tells its failure.
-pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn main(arguments: ArgsOs) -> ExitCode {
     let screen = Screen::new();
     quiet_told_panics();
     match perform(arguments, &screen) {
@@ -40,7 +41,7 @@ fn quiet_told_panics() {
     }));
 }
 
-fn perform(arguments: impl IntoIterator<Item = OsString>, screen: &Screen) -> Result<u8, Failure> {
+fn perform(arguments: ArgsOs, screen: &Screen) -> Result<u8, Failure> {
     let Invocation { work, flags, config: about, only_check } = match args::parse(arguments) {
         Ok(invocation) => invocation,
         Err(error) => {

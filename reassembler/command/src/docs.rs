@@ -77,8 +77,8 @@ const RECORDS: [Field; 8] = [
 
 /// The page of everything that machines read.
 fn page() -> String {
-    let mut page = "<!-- Made from src/metrics/defs.rs and src/docs.rs; a test keeps it as they are. \
-                    UPDATE_DOCS=1 cargo test -p reassemble writes it. -->\n\n# What machines read\n\n## Metrics\n\n\
+    let mut page = "<!-- Made from metrics/defs.rs and docs.rs of reassembler/command/src; a test keeps it as they are. \
+                    UPDATE_DOCS=1 cargo test -p reassemble-command writes it. -->\n\n# What machines read\n\n## Metrics\n\n\
                     `--metrics HOST:PORT` serves them at `/metrics` in Prometheus' text format 0.0.4. Counters are kept over \
                     restarts, with the state directory. Stable metrics change only with a major version.\n\n\
                     | metric | type | unit | stability | meaning |\n|---|---|---|---|---|\n"
@@ -119,14 +119,14 @@ fn page() -> String {
 
 #[test]
 fn the_page_is_what_the_tables_say() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/METRICS.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/METRICS.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(path, page()).expect("written");
     }
     assert_eq!(
         std::fs::read_to_string(path).expect("METRICS.md"),
         page(),
-        "UPDATE_DOCS=1 cargo test -p reassemble writes it"
+        "UPDATE_DOCS=1 cargo test -p reassemble-command writes it"
     );
 }
 

@@ -157,9 +157,7 @@ impl FromStr for LogLevel {
         let plain_word = !text.contains(['=', ',']);
         let known = ["off", "error", "warn", "info", "debug", "trace"].contains(&text.to_ascii_lowercase().as_str());
         if (plain_word && !known) || text.parse::<tracing_subscriber::filter::Targets>().is_err() {
-            return bad(
-                "write error, warn, info, debug, trace or off, or a filter such as info,reassemble_store=debug",
-            );
+            return bad("write error, warn, info, debug or off, or a filter such as info,reassemble_store=debug");
         }
         Ok(LogLevel(text.to_owned()))
     }

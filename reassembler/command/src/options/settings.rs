@@ -277,7 +277,7 @@ pub(crate) struct LogArgs {
     #[arg(long, value_name = "FORMAT", default_value = "plain", hide_short_help = true)]
     pub(crate) log_format: LogFormat,
 
-    /// What is logged: error, warn, info, debug, trace, off, or a filter such as info,reassemble_store=debug
+    /// What is logged: error, warn, info, debug, off, or a filter such as info,reassemble_store=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", hide_short_help = true)]
     pub(crate) log_level: LogLevel,
 }
