@@ -85,7 +85,8 @@ impl Spool {
             _ => {}
         }
         let is_small = block.len() < LEAST_FLIGHT_BYTES.min(self.config.block_bytes);
-        let flight = if self.flights.len() < self.compressors.depth() && !is_small {
+        let under_way = self.flights.iter().filter(|(_, flight)| matches!(flight, Flight::UnderWay(_))).count();
+        let flight = if under_way < self.compressors.depth() && !is_small {
             self.compressors.start(encoding, block)
         } else {
             Flight::Landed(self.compressors.encode(encoding, block))

@@ -70,10 +70,10 @@ impl Compressors {
         Self { compression, most_threads, shared, threads: Vec::new(), own }
     }
 
-    /// Blocks that may be in flight: one for each thread. What comes when all have one is compressed by the thread that owns the spool; a
-    /// queue beside that would cost memory and gain little.
+    /// Blocks that may be in flight: one for each thread, and one more, so that a thread finds the next where the thread that owns the spool is
+    /// compressing itself what came when all had one, and that one need not wait for the oldest.
     pub(crate) fn depth(&self) -> usize {
-        self.most_threads
+        self.most_threads + usize::from(self.most_threads > 0)
     }
 
     /// Leaves a block to the threads.
