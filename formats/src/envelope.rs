@@ -120,7 +120,7 @@ impl EnvelopeReader {
     }
 
     /// Reads a block of whole lines; gives their number. Only the last line may lack its newline.
-    pub fn block(&mut self, block: &[u8], sink: &mut impl RecordSink) -> u64 {
+    pub fn block(&mut self, block: &[u8], sink: &mut dyn RecordSink) -> u64 {
         if self.envelope == Envelope::Auto && !self.begun {
             self.recognise(block);
         }
@@ -145,7 +145,7 @@ impl EnvelopeReader {
     }
 
     /// The input has ended: what is half joined is read as it is.
-    pub fn finish(&mut self, sink: &mut impl RecordSink) {
+    pub fn finish(&mut self, sink: &mut dyn RecordSink) {
         for joining in &mut self.joining {
             let joining = std::mem::take(joining);
             if joining.skipped_bytes == 0 {
@@ -190,7 +190,7 @@ impl EnvelopeReader {
         }
     }
 
-    fn container_line(&mut self, line: &[u8], sink: &mut impl RecordSink) {
+    fn container_line(&mut self, line: &[u8], sink: &mut dyn RecordSink) {
         let piece = match self.envelope {
             Envelope::Docker => docker::piece(line),
             _ => cri::piece(line),
@@ -202,7 +202,7 @@ impl EnvelopeReader {
     }
 
     /// Adds a piece to its stream's line, and reads the line that it ends.
-    fn join(&mut self, piece: Piece<'_>, sink: &mut impl RecordSink) -> Result<(), JsonError> {
+    fn join(&mut self, piece: Piece<'_>, sink: &mut dyn RecordSink) -> Result<(), JsonError> {
         let joining = &mut self.joining[piece.stream];
         if joining.is_idle() && !piece.partial {
             if may_hold_records(piece.content.raw()) {

@@ -22,7 +22,7 @@ pub(crate) const HINT: &[u8] = b"cap";
 const QUOTES: [&[u8]; 2] = [b"\"", b"0022"];
 
 /// Reports every record of one line (with or without its newline) to `sink`, in the order in which they stand.
-pub fn scan_line(line: &[u8], sink: &mut impl RecordSink) {
+pub fn scan_line(line: &[u8], sink: &mut dyn RecordSink) {
     Scanner::default().line(line, sink);
 }
 
@@ -56,18 +56,18 @@ fn last_hint(text: &[u8]) -> Option<usize> {
 
 impl Scanner {
     /// Reports every record of one line.
-    pub(crate) fn line(&mut self, line: &[u8], sink: &mut impl RecordSink) {
+    pub(crate) fn line(&mut self, line: &[u8], sink: &mut dyn RecordSink) {
         self.text(line, 0, sink);
         self.give_back();
     }
 
     /// Reports the bare records of a line.
-    pub(crate) fn bare_line(&mut self, line: &[u8], sink: &mut impl RecordSink) {
+    pub(crate) fn bare_line(&mut self, line: &[u8], sink: &mut dyn RecordSink) {
         self.bare(line, 0, sink);
         self.give_back();
     }
 
-    fn text(&mut self, text: &[u8], nesting: usize, sink: &mut impl RecordSink) {
+    fn text(&mut self, text: &[u8], nesting: usize, sink: &mut dyn RecordSink) {
         let mut at = 0;
         let mut last = None;
         while let Some(found) = text.get(at..).and_then(|rest| memchr(b'{', rest)) {
@@ -99,7 +99,7 @@ impl Scanner {
     }
 
     /// Goes on behind something torn: only bare markers count.
-    fn bare(&mut self, text: &[u8], mut at: usize, sink: &mut impl RecordSink) {
+    fn bare(&mut self, text: &[u8], mut at: usize, sink: &mut dyn RecordSink) {
         while let Some(found) = text.get(at..).and_then(|rest| memchr(b'{', rest)) {
             let start = at + found;
             at = match bare_marker(text, start) {
@@ -110,7 +110,7 @@ impl Scanner {
     }
 
     /// Reports the record whose object starts at `start`; gives the offset behind it, or nothing where it is not whole.
-    fn record(&mut self, text: &[u8], start: usize, version: &[u8], sink: &mut impl RecordSink) -> Option<usize> {
+    fn record(&mut self, text: &[u8], start: usize, version: &[u8], sink: &mut dyn RecordSink) -> Option<usize> {
         if version != b"1" {
             match skip_value(text, start, 0) {
                 Ok(end) => {
@@ -135,7 +135,7 @@ impl Scanner {
     }
 
     /// Searches a whole object that starts at `start` and is enclosed by `nesting` others: it is a record, or its values are searched.
-    fn object(&mut self, text: &[u8], start: usize, nesting: usize, sink: &mut impl RecordSink) {
+    fn object(&mut self, text: &[u8], start: usize, nesting: usize, sink: &mut dyn RecordSink) {
         // The object was walked before, so no step of this walk can fail; where one did, nothing more of it is searched.
         let mut unknown = None;
         let mut values = Vec::new();
@@ -163,7 +163,7 @@ impl Scanner {
         }
     }
 
-    fn value(&mut self, text: &[u8], at: usize, nesting: usize, sink: &mut impl RecordSink) {
+    fn value(&mut self, text: &[u8], at: usize, nesting: usize, sink: &mut dyn RecordSink) {
         if !matches!(text.get(at), Some(b'{' | b'[' | b'"')) {
             return;
         }
@@ -191,7 +191,7 @@ impl Scanner {
     }
 
     /// Searches what a string says as a line of its own.
-    fn string(&mut self, text: &[u8], span: StringSpan, nesting: usize, sink: &mut impl RecordSink) {
+    fn string(&mut self, text: &[u8], span: StringSpan, nesting: usize, sink: &mut dyn RecordSink) {
         if !span.escaped {
             return; // A record holds quotes, and those would be escaped here.
         }
@@ -200,14 +200,14 @@ impl Scanner {
     }
 
     /// Reports every record of one line that is given as the inside of a JSON string; nothing of it where that holds an unknown escape.
-    pub(crate) fn escaped_line(&mut self, raw: &[u8], sink: &mut impl RecordSink) -> Result<(), JsonError> {
+    pub(crate) fn escaped_line(&mut self, raw: &[u8], sink: &mut dyn RecordSink) -> Result<(), JsonError> {
         let scanned = self.said_by(raw, 0, sink);
         self.give_back();
         scanned
     }
 
     /// Searches what the inside of a string says.
-    fn said_by(&mut self, raw: &[u8], nesting: usize, sink: &mut impl RecordSink) -> Result<(), JsonError> {
+    fn said_by(&mut self, raw: &[u8], nesting: usize, sink: &mut dyn RecordSink) -> Result<(), JsonError> {
         let mut said = self.spare.pop().unwrap_or_default();
         said.clear();
         let unescaped = unescape(raw, &mut said);

@@ -139,7 +139,7 @@ impl Assembler {
         true
     }
 
-    pub(crate) fn bring_back_by_number(&mut self, number: u64, kept: &impl Kept) -> bool {
+    pub(crate) fn bring_back_by_number(&mut self, number: u64, kept: &dyn Kept) -> bool {
         match kept.capture(number) {
             Some(row) => self.bring_back(number, &row),
             None => {

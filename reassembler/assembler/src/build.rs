@@ -56,7 +56,7 @@ pub(crate) enum Rest {
 }
 
 /// Takes a capture that is closed apart; `number` is the capture's.
-pub(crate) fn assemble(mut capture: Box<Capture>, number: u64, why: Close, kept: &impl Kept) -> (Assembled, Rest) {
+pub(crate) fn assemble(mut capture: Box<Capture>, number: u64, why: Close, kept: &dyn Kept) -> (Assembled, Rest) {
     let disk = |part| OnDisk { capture: number, part, kept };
     let complete = why == Close::Complete;
     let mut fragments = Fragments::default();
@@ -231,7 +231,7 @@ struct ClosedPart {
 
 impl ClosedPart {
     /// All but the body, which is taken once it is known what else goes with it.
-    fn of(chunks: &mut PartChunks, disk: &OnDisk<'_, impl Kept>, fragments: &mut Fragments) -> Self {
+    fn of(chunks: &mut PartChunks, disk: &OnDisk<'_>, fragments: &mut Fragments) -> Self {
         let faults = if chunks.whole == Some(true) { Vec::new() } else { chunks.faults(disk) };
         let run = chunks.body_run(disk);
         let head = chunks.take_section(Place::Head, disk);
@@ -285,7 +285,7 @@ impl ClosedPart {
     }
 
     /// Takes the body out of the chunks that go into the exchange.
-    fn take_body(&mut self, chunks: &mut PartChunks, disk: &OnDisk<'_, impl Kept>) {
+    fn take_body(&mut self, chunks: &mut PartChunks, disk: &OnDisk<'_>) {
         if chunks.piece_bytes > JOINED_BYTES {
             self.long = Some(Pieces::new(disk.capture, disk.part, self.run, std::mem::take(&mut chunks.chunks)));
             return;

@@ -97,7 +97,7 @@ impl Capture {
     }
 
     /// Takes a chunk, and counts its line; `number` is the capture's own.
-    pub(crate) fn take(&mut self, chunk: Chunk, arrival: &Arrival, number: u64, kept: &impl Kept) -> Taken {
+    pub(crate) fn take(&mut self, chunk: Chunk, arrival: &Arrival, number: u64, kept: &dyn Kept) -> Taken {
         let (part, seq) = (chunk.part, chunk.seq);
         if self.continues.as_ref().is_some_and(|earlier| earlier.holds(part, seq)) {
             return Taken { repeated: true, ..Taken::default() };
@@ -114,7 +114,7 @@ impl Capture {
     }
 
     /// Whether both parts are whole, or the request is and nothing more will come. A supplement never is: what came before lies elsewhere.
-    pub(crate) fn is_complete(&mut self, number: u64, kept: &impl Kept) -> bool {
+    pub(crate) fn is_complete(&mut self, number: u64, kept: &dyn Kept) -> bool {
         let disk = |part| OnDisk { capture: number, part, kept };
         self.continues.is_none()
             && self.request.is_whole(&disk(Part::Request))

@@ -173,7 +173,7 @@ impl Assembler {
     }
 
     /// Takes one chunk that arrived at `now` on the assembler's clock. `kept` knows the captures that are not in memory.
-    pub fn push(&mut self, chunk: Chunk, arrival: &Arrival, now: Duration, kept: &impl Kept) -> Pushed {
+    pub fn push(&mut self, chunk: Chunk, arrival: &Arrival, now: Duration, kept: &dyn Kept) -> Pushed {
         let number = match self.numbers.get(&chunk.id) {
             Some(number) => *number,
             None => match kept.lookup(&chunk.id) {
@@ -220,7 +220,7 @@ impl Assembler {
     }
 
     /// Closes and gives one capture whose time-out has passed at `now`; nothing where none has.
-    pub fn expire(&mut self, now: Duration, kept: &impl Kept) -> Option<Assembled> {
+    pub fn expire(&mut self, now: Duration, kept: &dyn Kept) -> Option<Assembled> {
         while let Some(Reverse((deadline, number))) = self.deadlines.peek().copied() {
             if deadline > now {
                 break;
@@ -242,7 +242,7 @@ impl Assembler {
 
     /// Closes and gives one open capture of which a chunk was pushed since [`restore`](Self::restore), the one opened first first, because
     /// the inputs have ended; nothing where there is none left. The others are of inputs that an earlier run read.
-    pub fn finish_touched(&mut self, kept: &impl Kept) -> Option<Assembled> {
+    pub fn finish_touched(&mut self, kept: &dyn Kept) -> Option<Assembled> {
         loop {
             if self.finishing.is_empty() {
                 let touched = self.open.iter().filter(|(_, capture)| capture.touched).map(|(number, _)| *number);
@@ -287,7 +287,7 @@ impl Assembler {
         Some(capture)
     }
 
-    fn close(&mut self, number: u64, why: Close, kept: &impl Kept) -> Option<Assembled> {
+    fn close(&mut self, number: u64, why: Close, kept: &dyn Kept) -> Option<Assembled> {
         let capture = self.remove(number)?;
         let (assembled, rest) = build::assemble(capture, number, why, kept);
         match rest {

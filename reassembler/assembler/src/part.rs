@@ -48,14 +48,14 @@ impl Prefix {
 }
 
 /// A chunk whose content lies on disk: where its row is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OnDisk<'k, K> {
+#[derive(Clone, Copy)]
+pub(crate) struct OnDisk<'k> {
     pub(crate) capture: u64,
     pub(crate) part: Part,
-    pub(crate) kept: &'k K,
+    pub(crate) kept: &'k dyn Kept,
 }
 
-impl<K: Kept> OnDisk<'_, K> {
+impl OnDisk<'_> {
     /// Reads a chunk back; nothing where that failed, which `kept` knows and which ends the run.
     pub(crate) fn load(&self, seq: u32) -> Option<Chunk> {
         self.kept.chunk(self.capture, self.part, seq)
@@ -88,7 +88,7 @@ pub(crate) struct PartChunks {
 }
 
 impl PartChunks {
-    pub(crate) fn take(&mut self, chunk: Chunk, disk: &OnDisk<'_, impl Kept>) -> Taken {
+    pub(crate) fn take(&mut self, chunk: Chunk, disk: &OnDisk<'_>) -> Taken {
         let seq = chunk.seq;
         let same = match self.chunks.get(seq) {
             Some(held) => Some(held.same_as(&chunk)),
@@ -200,7 +200,7 @@ impl PartChunks {
     }
 
     /// How many chunks of the contiguous start make the body: all of them, unless their heads and tails are too long.
-    pub(crate) fn body_run(&self, disk: &OnDisk<'_, impl Kept>) -> u32 {
+    pub(crate) fn body_run(&self, disk: &OnDisk<'_>) -> u32 {
         let run = self.run();
         if !self.sections_are_too_long() {
             return run;
@@ -229,7 +229,7 @@ impl PartChunks {
     pub(crate) fn each(
         &self,
         seqs: impl IntoIterator<Item = u32>,
-        disk: &OnDisk<'_, impl Kept>,
+        disk: &OnDisk<'_>,
         mut see: impl FnMut(&Chunk) -> bool,
     ) {
         for seq in seqs {
@@ -255,7 +255,7 @@ impl PartChunks {
         self.of.is_some_and(|of| self.count() == u64::from(of))
     }
 
-    pub(crate) fn is_whole(&mut self, disk: &OnDisk<'_, impl Kept>) -> bool {
+    pub(crate) fn is_whole(&mut self, disk: &OnDisk<'_>) -> bool {
         let whole = self.whole.unwrap_or_else(|| {
             self.has_all() && !self.sections_are_too_long() && self.misfit(disk) == Misfit::default()
         });
@@ -264,7 +264,7 @@ impl PartChunks {
     }
 
     /// Whether the tail's `len` and `crc`, if any, contradict the body.
-    fn misfit(&self, disk: &OnDisk<'_, impl Kept>) -> Misfit {
+    fn misfit(&self, disk: &OnDisk<'_>) -> Misfit {
         let claims = self.with_section(Place::Tail, disk, |text| claims(disk.part, text?));
         let Some((len, crc)) = claims.filter(|claims| *claims != (None, None)) else { return Misfit::default() };
         let mut body = self.prefix;
@@ -279,12 +279,12 @@ impl PartChunks {
     }
 
     /// Whether the head says that no response will come.
-    pub(crate) fn is_oneway(&self, disk: &OnDisk<'_, impl Kept>) -> bool {
+    pub(crate) fn is_oneway(&self, disk: &OnDisk<'_>) -> bool {
         self.with_section(Place::Head, disk, |text| text.is_some_and(is_oneway))
     }
 
     /// Shows the text of the head or the tail.
-    fn with_section<T>(&self, place: Place, disk: &OnDisk<'_, impl Kept>, see: impl FnOnce(Option<&str>) -> T) -> T {
+    fn with_section<T>(&self, place: Place, disk: &OnDisk<'_>, see: impl FnOnce(Option<&str>) -> T) -> T {
         // Nearly always there is one, whole, in memory: of that no copy is made.
         let mut holders = self.chunks.iter().filter(|chunk| place.of(chunk).is_some());
         if self.sections_on_disk.is_empty()
@@ -310,7 +310,7 @@ impl PartChunks {
     }
 
     /// The text of the head (the first whole one) or the tail (the last whole one), or what their fragments join to.
-    fn section_text(&self, place: Place, disk: &OnDisk<'_, impl Kept>) -> Option<Box<str>> {
+    fn section_text(&self, place: Place, disk: &OnDisk<'_>) -> Option<Box<str>> {
         let mut joined = String::new();
         let mut whole = None;
         self.each(self.section_seqs(self.body_run(disk)), disk, |chunk| {
@@ -328,7 +328,7 @@ impl PartChunks {
     }
 
     /// Takes the text of the head or the tail out; nothing where it is not whole.
-    pub(crate) fn take_section(&mut self, place: Place, disk: &OnDisk<'_, impl Kept>) -> Option<Box<str>> {
+    pub(crate) fn take_section(&mut self, place: Place, disk: &OnDisk<'_>) -> Option<Box<str>> {
         let is_fragment = |section: Option<&Section>| matches!(section, Some(Section::Fragment(_)));
         let fragments = self.chunks.iter().any(|chunk| Place::BOTH.iter().any(|place| is_fragment(place.of(chunk))));
         if fragments || !self.sections_on_disk.is_empty() || self.sections_are_too_long() {
@@ -345,7 +345,7 @@ impl PartChunks {
     }
 
     /// What keeps the part from being whole, in the words of the specification.
-    pub(crate) fn faults(&self, disk: &OnDisk<'_, impl Kept>) -> Vec<String> {
+    pub(crate) fn faults(&self, disk: &OnDisk<'_>) -> Vec<String> {
         let name = disk.part.name();
         if self.is_empty() {
             return vec![format!("{name}_missing")];

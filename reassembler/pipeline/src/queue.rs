@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 /// Items that weigh one in so many of the limit are work enough to wake the receiver for.
 const WAKING_SHARE: usize = 4;
+/// Senders that wait for room are woken when no more than one in so many of the limit is left: woken for each item that goes, they would put one in
+/// and wait again.
+const ROOM_SHARE: usize = 2;
 
 /// How long a sender waits for room before it looks again by itself.
 const LONG: Duration = Duration::from_secs(1);
@@ -166,7 +169,7 @@ impl<T> Receiver<T> {
         loop {
             if let Some((item, weight)) = state.items.pop_front() {
                 state.weight -= weight;
-                let wakes = state.senders_waiting > 0;
+                let wakes = state.senders_waiting > 0 && state.weight <= self.0.limit / ROOM_SHARE;
                 drop(state);
                 if wakes {
                     self.0.emptied.notify_all();
