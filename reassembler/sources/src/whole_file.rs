@@ -15,7 +15,7 @@ use crate::lines::{LineSplitter, deliver};
 use crate::{InputEvent, InputId, LineSink, SourceError};
 
 /// Lines are read in blocks of this size.
-const BLOCK_BYTES: usize = 256 * 1024;
+const BLOCK_BYTES: usize = 128 * 1024;
 
 /// A bounded input. Delivers [`InputEvent::Opened`] first, [`InputEvent::Closed`] last, and [`InputEvent::Failed`] before that where
 /// the file could not be read to its end.
