@@ -35,7 +35,7 @@ const STORE_QUEUE_SHARE: usize = 16;
 /// lines of unfinished blocks (a few blocks more are being compressed),
 const PENDING_SHARE: usize = 6;
 /// and the state database's cache.
-const CACHE_SHARE: usize = 32;
+const CACHE_SHARE: usize = 16;
 /// A block of lines that is compressed as one,
 const BLOCK_SHARE: usize = 25;
 /// within bounds: smaller ones compress badly, larger ones hardly better.

@@ -39,9 +39,7 @@ impl Index {
     /// The captures that were closed, for the next commit.
     pub(crate) fn take_closed(&mut self) -> ClosedRows {
         let recent = std::mem::take(&mut self.recent);
-        let mut rows: ClosedRows = recent.iter().map(|(id, closed)| (id.key(), closed.to_bytes())).collect();
-        // Ids begin with the time, so in their order they go to neighbouring places of the database.
-        rows.sort_unstable();
+        let rows = recent.iter().map(|(id, closed)| (id.key(), closed.to_bytes())).collect();
         if self.committing.is_empty() {
             self.committing = recent;
         } else {
