@@ -2,7 +2,7 @@
 //! found 64 bytes at a time.
 
 use super::blocks::{BLOCK, marks};
-use super::{MAX_DEPTH, skip_number};
+use super::{MAX_DEPTH, skip_number, skip_word};
 
 /// The quotes of a text, one after the other.
 pub(crate) struct Quotes<'t> {
@@ -82,9 +82,9 @@ impl Walk<'_> {
             b'{' if depth < MAX_DEPTH => self.values(at, depth, b'}'),
             b'[' if depth < MAX_DEPTH => self.values(at, depth, b']'),
             b'-' | b'0'..=b'9' => skip_number(self.text, at).ok(),
-            b't' => self.word(at, b"true"),
-            b'f' => self.word(at, b"false"),
-            b'n' => self.word(at, b"null"),
+            b't' => skip_word(self.text, at, b"true").ok(),
+            b'f' => skip_word(self.text, at, b"false").ok(),
+            b'n' => skip_word(self.text, at, b"null").ok(),
             _ => None,
         }
     }
@@ -110,10 +110,6 @@ impl Walk<'_> {
                 _ => return None,
             }
         }
-    }
-
-    fn word(&self, at: usize, word: &[u8]) -> Option<usize> {
-        self.text[at..].starts_with(word).then_some(at + word.len())
     }
 }
 
