@@ -31,11 +31,11 @@ use crate::store_thread::{StoreGauges, StoreMessage, StoreThread};
 /// Open captures may take one in so many of the bytes that may be held (`--memory`),
 const ASSEMBLER_SHARE: usize = 2;
 /// exchanges between the core and the store thread,
-const STORE_QUEUE_SHARE: usize = 16;
+const STORE_QUEUE_SHARE: usize = 13;
 /// lines of unfinished blocks (a few blocks more are being compressed),
 const PENDING_SHARE: usize = 6;
 /// and the state database's cache.
-const CACHE_SHARE: usize = 16;
+const CACHE_SHARE: usize = 32;
 /// A block of lines that is compressed as one,
 const BLOCK_SHARE: usize = 25;
 /// within bounds: smaller ones compress badly, larger ones hardly better.

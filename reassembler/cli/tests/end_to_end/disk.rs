@@ -152,17 +152,20 @@ fn stops_and_begins_anew(fault: &str) {
             daemon.until("the first to be stored", || scene.stored() > 0);
             faults.set(fault);
         }
-        let status = daemon.ended_while(|| scene.log(300_000));
+        let status = daemon.ended_while(|| {
+            scene.log(300_000);
+            // The database writes pages before their commit where its cache is full, keeps those whose write failed, and writes them
+            // again with the commit: such a fault does no harm and ends nothing, so another has to come.
+            if once && faults.came() {
+                faults.set(fault);
+            }
+        });
         let words = daemon.words();
         assert_eq!(status.code(), Some(1), "{fault}: {words}");
         let unusable = at_start && words.contains("or choose another directory with --state");
         let untrusted = words.contains("nothing after the last commit is trusted: put the disk right and start again");
         assert!(unusable || untrusted, "{fault}: {words}");
-        if once {
-            assert!(faults.came(), "{fault}: {words}");
-        } else {
-            faults.clear();
-        }
+        faults.clear();
     }
     let daemon = scene.start();
     scene.complete(daemon);

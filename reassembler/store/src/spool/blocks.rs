@@ -22,7 +22,7 @@ const LEAST_PLAIN_BYTES: usize = 16 << 10;
 const LEAST_FLIGHT_BYTES: usize = 32 << 10;
 /// Buffers of blocks that are kept. There are as many as were needed at once; given back, they would leave holes in the heap, which smaller
 /// things fill, and the next would have to be made behind them.
-const MOST_SPARES: usize = 4;
+const MOST_SPARES: usize = 2;
 /// Batches whose hash runs along; each takes 2 KB of memory. The files of others are read once when they are sealed.
 const MOST_HASHES: usize = 256;
 
@@ -79,20 +79,33 @@ impl Spool {
                 }
             };
         }
-        // What has landed meanwhile makes room for this one. What the disk refuses is told by whoever lands the rest.
-        match self.land(self.compressors.depth()) {
+        let is_small = block.len() < LEAST_FLIGHT_BYTES.min(self.config.block_bytes);
+        let depth = self.compressors.depth();
+        let landed = self.land(depth).and_then(|()| {
+            if is_small || self.under_way() < depth {
+                return Ok(());
+            }
+            // The oldest makes room for this one.
+            self.compressors.reinforce();
+            self.land(depth.saturating_sub(1))
+        });
+        match landed {
             Err(error) if !error.is_retryable() => return Err(error),
+            // What the disk refuses is told by whoever lands the rest.
             _ => {}
         }
-        let is_small = block.len() < LEAST_FLIGHT_BYTES.min(self.config.block_bytes);
-        let under_way = self.flights.iter().filter(|(_, flight)| matches!(flight, Flight::UnderWay(_))).count();
-        let flight = if under_way < self.compressors.depth() && !is_small {
+        let flight = if self.under_way() < depth && !is_small {
             self.compressors.start(encoding, block)
         } else {
             Flight::Landed(self.compressors.encode(encoding, block))
         };
         self.flights.push_back((file_no, flight));
         Ok(())
+    }
+
+    /// Blocks that are being compressed.
+    fn under_way(&self) -> usize {
+        self.flights.iter().filter(|(_, flight)| matches!(flight, Flight::UnderWay(_))).count()
     }
 
     /// Writes the blocks that are compressed, in order, and waits for them while more than `most` are in flight.

@@ -1,21 +1,26 @@
 //! Blocks compressed beside the thread that owns the spool.
 //!
-//! A few threads take blocks from a queue; the spool's thread takes some itself, as many as keep it busy while it would wait. Who compressed
-//! a block changes no byte of it ([`encoder`](super::encoder)), and each [`Flight`] is an answer of its own, so the order in which
-//! they end decides nothing.
+//! A few threads take blocks from a queue. The spool's thread compresses only what is not worth a thread, and everything where there is none:
+//! while it compressed, those who fill its inbox would wait for it. Who compressed a block changes no byte of it
+//! ([`encoder`](super::encoder)), and each [`Flight`] is an answer of its own, so the order in which they end decides nothing.
 //!
-//! The threads are started with the first block: a spool that stores plain lines, or nothing, has none. They end with the pool.
+//! The first thread is started with the first block, another where blocks wait for one ([`Compressors::reinforce`]): a spool that stores plain
+//! lines, or nothing, has none, and one that stores little has one. They end with the pool.
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use reassemble_formats::layout::BatchEncoding;
 
 use super::config::Compression;
 use super::encoder::Encoder;
+
+/// How long a block is waited for before it is looked at whether there still is a thread that may take it.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A block with its compressed bytes.
 pub(crate) struct Encoded {
@@ -70,15 +75,16 @@ impl Compressors {
         Self { compression, most_threads, shared, threads: Vec::new(), own }
     }
 
-    /// Blocks that may be in flight: one for each thread, and one more, so that a thread finds the next where the thread that owns the spool is
-    /// compressing itself what came when all had one, and that one need not wait for the oldest.
+    /// Blocks that may be in flight: one for each thread.
     pub(crate) fn depth(&self) -> usize {
-        self.most_threads + usize::from(self.most_threads > 0)
+        self.most_threads
     }
 
     /// Leaves a block to the threads.
     pub(crate) fn start(&mut self, encoding: BatchEncoding, plain: Vec<u8>) -> Flight {
-        self.spawn_missing();
+        if self.threads.is_empty() {
+            self.reinforce();
+        }
         let (answer, landed) = sync_channel(1);
         self.shared.lock().jobs.push_back(Job { encoding, plain, answer });
         self.shared.changed.notify_one();
@@ -103,36 +109,36 @@ impl Compressors {
         }
     }
 
-    /// Waits for a flight, and compresses what nobody has taken up meanwhile.
+    /// Waits for a flight; where there is no thread (any more) to compress it, this one does.
     pub(crate) fn wait(&mut self, flight: Flight) -> io::Result<Encoded> {
         let receiver = match flight {
             Flight::Landed(encoded) => return Ok(encoded),
             Flight::UnderWay(receiver) => receiver,
         };
         loop {
-            match receiver.try_recv() {
-                Ok(encoded) => return Ok(encoded),
-                Err(TryRecvError::Disconnected) => return Err(thread_ended()),
-                Err(TryRecvError::Empty) => {}
+            if self.threads.iter().all(JoinHandle::is_finished) {
+                let job = self.shared.lock().jobs.pop_front();
+                job.into_iter().for_each(|job| run(&mut self.own, job));
             }
-            let job = self.shared.lock().jobs.pop_front();
-            match job {
-                Some(job) => run(&mut self.own, job),
-                None => return receiver.recv().map_err(|_| thread_ended()),
+            match receiver.recv_timeout(LOOK_AGAIN) {
+                Ok(encoded) => return Ok(encoded),
+                Err(RecvTimeoutError::Disconnected) => return Err(thread_ended()),
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
 
-    /// Where no thread can be started the spool's own does it all: [`wait`](Self::wait) takes whatever lies in the queue.
-    fn spawn_missing(&mut self) {
-        while self.threads.len() < self.most_threads {
-            let (shared, encoder) = (Arc::clone(&self.shared), Encoder::new(self.compression));
-            match thread::Builder::new().name("compress".into()).spawn(move || work(&shared, encoder)) {
-                Ok(thread) => self.threads.push(thread),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot start a thread; blocks are compressed on fewer");
-                    self.most_threads = self.threads.len();
-                }
+    /// Starts one more thread, where there may be more. Where none can be started the spool's own does it all.
+    pub(crate) fn reinforce(&mut self) {
+        if self.threads.len() >= self.most_threads {
+            return;
+        }
+        let (shared, encoder) = (Arc::clone(&self.shared), Encoder::new(self.compression));
+        match thread::Builder::new().name("compress".into()).spawn(move || work(&shared, encoder)) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => {
+                tracing::warn!(%error, "cannot start a thread; blocks are compressed on fewer");
+                self.most_threads = self.threads.len();
             }
         }
     }
@@ -220,6 +226,21 @@ mod tests {
             let stored = pool.wait(flight).unwrap().stored.unwrap();
             assert_eq!(zstd::stream::decode_all(&stored[..]).unwrap(), block);
         }
+    }
+
+    #[test]
+    fn where_every_thread_has_ended_whoever_waits_does_the_work() {
+        let mut pool = Compressors::new(Compression::Zstd { level: 1 }, 1);
+        let first = pool.start(BatchEncoding::Zstd, b"first".to_vec());
+        assert_eq!(pool.wait(first).unwrap().plain, b"first");
+        pool.shared.lock().closed = true;
+        pool.shared.changed.notify_all();
+        while !pool.threads[0].is_finished() {
+            thread::yield_now();
+        }
+        let flight = pool.start(BatchEncoding::Zstd, b"block".to_vec());
+        let stored = pool.wait(flight).unwrap().stored.unwrap();
+        assert_eq!(zstd::stream::decode_all(&stored[..]).unwrap(), b"block");
     }
 
     #[test]

@@ -100,8 +100,9 @@ impl SpoolConfig {
     }
 }
 
-/// Threads that compress: all processors but the one of the thread that feeds them, and never many, because each takes memory.
+/// Threads that compress: as many as there are processors, for those that feed them wait where all are busy, and never many, because each
+/// takes memory.
 fn compressor_threads() -> usize {
     const MOST: usize = 4;
-    std::thread::available_parallelism().map_or(1, |processors| (processors.get() - 1).clamp(1, MOST))
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().min(MOST))
 }

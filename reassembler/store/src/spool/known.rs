@@ -11,8 +11,10 @@
 //! Hashes are keyed by a number drawn at the start, so that no log can choose ids that look known.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use foldhash::quality::RandomState;
 
 /// Bits of a filter for each id that it is made for, and bits set for each: of the ids that are not known, less than one in a hundred looks
 /// so to a filter that is full.
@@ -39,7 +41,7 @@ struct Inner {
     /// A generation that a commit under way empties: its place, and what it will be.
     coming: Option<(usize, Generation)>,
     /// Open captures by the hash of their id.
-    open: HashMap<u64, u32>,
+    open: HashMap<u64, u32, RandomState>,
     /// Hashes that a commit under way removes from `open`.
     closing: Vec<u64>,
 }
@@ -124,11 +126,11 @@ impl KnownIds {
     /// A filter for generations of so many ids, of which none is known yet.
     pub(crate) fn new(ids_per_generation: u64) -> Self {
         let inner = Inner {
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             ids_per_generation,
             generations: [Generation::EMPTY, Generation::EMPTY],
             coming: None,
-            open: HashMap::new(),
+            open: HashMap::default(),
             closing: Vec::new(),
         };
         Self { inner: Arc::new(RwLock::new(inner)) }
