@@ -22,7 +22,7 @@ const LEAST_PLAIN_BYTES: usize = 16 << 10;
 const LEAST_FLIGHT_BYTES: usize = 32 << 10;
 /// Buffers of blocks that are kept. There are as many as were needed at once; given back, they would leave holes in the heap, which smaller
 /// things fill, and the next would have to be made behind them.
-const MOST_SPARES: usize = 2;
+const MOST_SPARES: usize = 4;
 /// Batches whose hash runs along; each takes 2 KB of memory. The files of others are read once when they are sealed.
 const MOST_HASHES: usize = 256;
 
@@ -82,6 +82,9 @@ impl Spool {
         let is_small = block.len() < LEAST_FLIGHT_BYTES.min(self.config.block_bytes);
         let depth = self.compressors.depth();
         let landed = self.land(depth).and_then(|()| {
+            if self.flights.is_empty() {
+                self.compressors.at_rest();
+            }
             if is_small || self.under_way() < depth {
                 return Ok(());
             }
@@ -131,6 +134,7 @@ impl Spool {
             }
             self.spool_bytes = self.spool_bytes - encoded.plain.len() as u64 + stored.len() as u64;
             self.keep_spare(encoded.plain);
+            self.compressors.take_back(stored);
         }
         Ok(())
     }

@@ -17,16 +17,19 @@ use std::time::Duration;
 use reassemble_formats::layout::BatchEncoding;
 
 use super::config::Compression;
-use super::encoder::Encoder;
+use super::encoder::{Encoder, Stored};
 
 /// How long a block is waited for before it is looked at whether there still is a thread that may take it.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Blocks in a row that wait for a thread before there is another.
+const PATIENT_BLOCKS: u32 = 4;
 
 /// A block with its compressed bytes.
 pub(crate) struct Encoded {
     /// The block itself: it is written as it is where the disk refuses its compressed bytes.
     pub(crate) plain: Vec<u8>,
-    pub(crate) stored: io::Result<Vec<u8>>,
+    pub(crate) stored: io::Result<Stored>,
 }
 
 /// A block on its way through the compressors.
@@ -44,6 +47,8 @@ struct Job {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// Buffers that held compressed blocks; as many as were needed at once.
+    buffers: Vec<Vec<u8>>,
     closed: bool,
 }
 
@@ -66,13 +71,15 @@ pub(crate) struct Compressors {
     most_threads: usize,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// Blocks that waited for a thread since there was none in flight.
+    pressed: u32,
     own: Encoder,
 }
 
 impl Compressors {
     pub(crate) fn new(compression: Compression, most_threads: usize) -> Self {
         let (shared, own) = (Arc::default(), Encoder::new(compression));
-        Self { compression, most_threads, shared, threads: Vec::new(), own }
+        Self { compression, most_threads, shared, threads: Vec::new(), pressed: 0, own }
     }
 
     /// Blocks that may be in flight: one for each thread.
@@ -82,8 +89,8 @@ impl Compressors {
 
     /// Leaves a block to the threads.
     pub(crate) fn start(&mut self, encoding: BatchEncoding, plain: Vec<u8>) -> Flight {
-        if self.threads.is_empty() {
-            self.reinforce();
+        if self.threads.is_empty() && self.most_threads > 0 {
+            self.spawn();
         }
         let (answer, landed) = sync_channel(1);
         self.shared.lock().jobs.push_back(Job { encoding, plain, answer });
@@ -93,8 +100,14 @@ impl Compressors {
 
     /// Compresses a block on this thread.
     pub(crate) fn encode(&mut self, encoding: BatchEncoding, plain: Vec<u8>) -> Encoded {
-        let stored = self.own.encode(encoding, &plain);
+        let buffer = self.shared.lock().buffers.pop().unwrap_or_default();
+        let stored = self.own.encode(encoding, &plain, buffer);
         Encoded { plain, stored }
+    }
+
+    /// Takes a compressed block back that is written, for its buffer.
+    pub(crate) fn take_back(&self, stored: Stored) {
+        self.shared.lock().buffers.push(stored.into_buffer());
     }
 
     /// The block of a flight, where it has landed already. An error where its thread ended.
@@ -118,7 +131,7 @@ impl Compressors {
         loop {
             if self.threads.iter().all(JoinHandle::is_finished) {
                 let job = self.shared.lock().jobs.pop_front();
-                job.into_iter().for_each(|job| run(&mut self.own, job));
+                job.into_iter().for_each(|job| run(&mut self.own, job, Vec::new()));
             }
             match receiver.recv_timeout(LOOK_AGAIN) {
                 Ok(encoded) => return Ok(encoded),
@@ -128,11 +141,23 @@ impl Compressors {
         }
     }
 
-    /// Starts one more thread, where there may be more. Where none can be started the spool's own does it all.
+    /// Says that nothing is in flight.
+    pub(crate) fn at_rest(&mut self) {
+        self.pressed = 0;
+    }
+
+    /// Says that a block waits for a thread. Where that goes on, there will be one more: a few that come together get done by those there are,
+    /// and each takes memory.
     pub(crate) fn reinforce(&mut self) {
-        if self.threads.len() >= self.most_threads {
-            return;
+        self.pressed += 1;
+        if self.pressed > PATIENT_BLOCKS && self.threads.len() < self.most_threads {
+            self.pressed = 0;
+            self.spawn();
         }
+    }
+
+    /// Where no thread can be started the spool's own does it all.
+    fn spawn(&mut self) {
         let (shared, encoder) = (Arc::clone(&self.shared), Encoder::new(self.compression));
         match thread::Builder::new().name("compress".into()).spawn(move || work(&shared, encoder)) {
             Ok(thread) => self.threads.push(thread),
@@ -162,8 +187,9 @@ fn work(shared: &Shared, mut encoder: Encoder) {
     let mut queue = shared.lock();
     loop {
         if let Some(job) = queue.jobs.pop_front() {
+            let buffer = queue.buffers.pop().unwrap_or_default();
             drop(queue);
-            run(&mut encoder, job);
+            run(&mut encoder, job, buffer);
             queue = shared.lock();
         } else if queue.closed {
             return;
@@ -173,8 +199,8 @@ fn work(shared: &Shared, mut encoder: Encoder) {
     }
 }
 
-fn run(encoder: &mut Encoder, job: Job) {
-    let stored = encoder.encode(job.encoding, &job.plain);
+fn run(encoder: &mut Encoder, job: Job, buffer: Vec<u8>) {
+    let stored = encoder.encode(job.encoding, &job.plain, buffer);
     // Nobody waits for it where the spool is gone.
     drop(job.answer.send(Encoded { plain: job.plain, stored }));
 }
@@ -201,7 +227,9 @@ mod tests {
             for (flight, block) in flights.into_iter().zip(blocks()).rev() {
                 let encoded = pool.wait(flight).unwrap();
                 assert_eq!(encoded.plain, block);
-                assert_eq!(encoded.stored.unwrap(), own.encode(encoding, &block).unwrap());
+                let stored = encoded.stored.unwrap();
+                assert_eq!(*stored, *own.encode(encoding, &block, Vec::new()).unwrap());
+                pool.take_back(stored);
             }
         }
     }

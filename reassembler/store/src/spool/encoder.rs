@@ -4,6 +4,7 @@
 //! whichever thread compresses.
 
 use std::io;
+use std::ops::Deref;
 
 use libdeflater::{CompressionLvl, Compressor};
 use reassemble_formats::layout::BatchEncoding;
@@ -22,8 +23,28 @@ pub(crate) struct Encoder {
     zstd_level: i32,
     gzip: Option<Compressor>,
     zstd: Option<zstd::bulk::Compressor<'static>>,
-    /// Where a block is compressed before its length is known; untouched pages of it take no memory.
-    scratch: Vec<u8>,
+}
+
+/// A compressed block, at the start of a buffer that may be longer.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    buffer: Vec<u8>,
+    len: usize,
+}
+
+impl Deref for Stored {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+}
+
+impl Stored {
+    /// The buffer, for another block.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
 }
 
 impl std::fmt::Debug for Encoder {
@@ -36,7 +57,7 @@ impl Encoder {
     /// An encoder for the configured compression; a batch of another encoding (opened before the configuration changed) gets that
     /// encoding's usual level.
     pub(crate) fn new(compression: Compression) -> Self {
-        let mut encoder = Self { gzip_level: 1, zstd_level: 2, gzip: None, zstd: None, scratch: Vec::new() };
+        let mut encoder = Self { gzip_level: 1, zstd_level: 2, gzip: None, zstd: None };
         match compression {
             Compression::Gzip { level } => encoder.gzip_level = level.clamp(*GZIP_LEVELS.start(), *GZIP_LEVELS.end()),
             Compression::Zstd { level } => encoder.zstd_level = level,
@@ -45,16 +66,20 @@ impl Encoder {
         encoder
     }
 
-    /// The encoded block.
-    pub(crate) fn encode(&mut self, encoding: BatchEncoding, block: &[u8]) -> io::Result<Vec<u8>> {
-        match encoding {
-            BatchEncoding::Plain => Ok(block.to_vec()),
-            BatchEncoding::Gzip => self.gzip(block),
-            BatchEncoding::Zstd => self.zstd(block),
-        }
+    /// The encoded block, in this buffer where it is of use.
+    pub(crate) fn encode(&mut self, encoding: BatchEncoding, block: &[u8], mut buffer: Vec<u8>) -> io::Result<Stored> {
+        let len = match encoding {
+            BatchEncoding::Plain => {
+                buffer = block.to_vec();
+                block.len()
+            }
+            BatchEncoding::Gzip => self.gzip(block, &mut buffer)?,
+            BatchEncoding::Zstd => self.zstd(block, &mut buffer)?,
+        };
+        Ok(Stored { buffer, len })
     }
 
-    fn gzip(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
+    fn gzip(&mut self, block: &[u8], buffer: &mut Vec<u8>) -> io::Result<usize> {
         let compressor = match &mut self.gzip {
             Some(compressor) => compressor,
             none => {
@@ -63,12 +88,11 @@ impl Encoder {
                 none.insert(Compressor::new(level))
             }
         };
-        let scratch = scratch(&mut self.scratch, compressor.gzip_compress_bound(block.len()));
-        let length = compressor.gzip_compress(block, scratch).map_err(io::Error::other)?;
-        Ok(scratch[..length].to_vec())
+        let room = room(buffer, compressor.gzip_compress_bound(block.len()));
+        compressor.gzip_compress(block, room).map_err(io::Error::other)
     }
 
-    fn zstd(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
+    fn zstd(&mut self, block: &[u8], buffer: &mut Vec<u8>) -> io::Result<usize> {
         let compressor = match &mut self.zstd {
             Some(compressor) => compressor,
             none => {
@@ -83,16 +107,15 @@ impl Encoder {
                 none.insert(compressor)
             }
         };
-        let scratch = scratch(&mut self.scratch, zstd::zstd_safe::compress_bound(block.len()));
-        let length = compressor.compress_to_buffer(block, scratch)?;
-        Ok(scratch[..length].to_vec())
+        compressor.compress_to_buffer(block, room(buffer, zstd::zstd_safe::compress_bound(block.len())))
     }
 }
 
-/// A buffer of so many bytes. One that a giant line made giant is not kept.
-fn scratch(buffer: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
+/// So many bytes of a buffer. One that a giant line made giant is not kept.
+fn room(buffer: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
     if !(bytes..=bytes.saturating_mul(4)).contains(&buffer.len()) {
-        // Fresh zero pages instead of growing, which would write them; and room enough that no block that is a little longer asks again.
+        // Fresh zero pages instead of growing, which would write them: those that stay untouched take no memory. And room enough that no
+        // block that is a little longer asks again.
         *buffer = Vec::new();
         *buffer = vec![0; bytes.next_power_of_two()];
     }
@@ -114,8 +137,8 @@ mod tests {
             let mut gzip = Vec::new();
             let mut zst = Vec::new();
             for block in &blocks {
-                gzip.extend(encoder.encode(BatchEncoding::Gzip, block).unwrap());
-                zst.extend(encoder.encode(BatchEncoding::Zstd, block).unwrap());
+                gzip.extend_from_slice(&encoder.encode(BatchEncoding::Gzip, block, Vec::new()).unwrap());
+                zst.extend_from_slice(&encoder.encode(BatchEncoding::Zstd, block, Vec::new()).unwrap());
             }
             let mut out = Vec::new();
             flate2::read::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut out).unwrap();
@@ -134,11 +157,11 @@ mod tests {
         .take(300_000)
         .collect();
         let mut encoder = Encoder::new(Compression::Gzip { level: 1 });
-        let gzip = encoder.encode(BatchEncoding::Gzip, &noise).unwrap();
+        let gzip = encoder.encode(BatchEncoding::Gzip, &noise, Vec::new()).unwrap();
         let mut out = Vec::new();
         flate2::read::MultiGzDecoder::new(&gzip[..]).read_to_end(&mut out).unwrap();
         assert_eq!(out, noise);
-        let zst = encoder.encode(BatchEncoding::Zstd, &noise).unwrap();
+        let zst = encoder.encode(BatchEncoding::Zstd, &noise, Vec::new()).unwrap();
         assert_eq!(zstd::stream::decode_all(&zst[..]).unwrap(), noise);
     }
 
@@ -147,10 +170,12 @@ mod tests {
         let mut used = Encoder::new(Compression::Gzip { level: 6 });
         let mut fresh = Encoder::new(Compression::Gzip { level: 6 });
         for encoding in [BatchEncoding::Gzip, BatchEncoding::Zstd] {
-            used.encode(encoding, &[7; 100_000]).unwrap();
-            let (a, b) =
-                (used.encode(encoding, b"the same block").unwrap(), fresh.encode(encoding, b"the same block").unwrap());
-            assert_eq!(a, b);
+            used.encode(encoding, &[7; 100_000], Vec::new()).unwrap();
+            let (a, b) = (
+                used.encode(encoding, b"the same block", Vec::new()).unwrap(),
+                fresh.encode(encoding, b"the same block", Vec::new()).unwrap(),
+            );
+            assert_eq!(*a, *b);
         }
     }
 }
