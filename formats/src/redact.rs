@@ -8,6 +8,10 @@ use std::borrow::Cow;
 use memchr::memchr;
 use percent_encoding::percent_decode;
 
+mod bodies;
+
+pub use self::bodies::BodyKind;
+
 /// What stands in a secret's place.
 pub const REDACTED: &str = "[redacted]";
 
@@ -100,22 +104,24 @@ impl Redactor {
 
     /// Whether what stands under `name` in a form or in JSON is a secret.
     pub fn is_secret_name(&self, name: &str) -> bool {
-        self.names.iter().any(|listed| listed.matches(name)) && !self.is_kept(name)
+        self.is_secret(name, self.names.iter())
     }
 
     /// Whether a query parameter's value is a secret. `name` may be percent-encoded, as it stands in the URL.
     pub fn is_secret_parameter(&self, name: &str) -> bool {
-        let plain = if name.contains(['%', '+']) {
-            percent_decode(name.replace('+', " ").as_bytes()).decode_utf8_lossy().into_owned().into()
-        } else {
-            Cow::Borrowed(name)
-        };
-        let plain = plain.trim();
-        self.names.iter().chain(&self.query).any(|listed| listed.matches(plain)) && !self.is_kept(plain)
+        let plain = decoded(name);
+        self.is_secret(plain.trim(), self.names.iter().chain(&self.query))
     }
 
-    fn is_kept(&self, name: &str) -> bool {
-        self.kept.iter().any(|kept| kept.matches(name))
+    /// Whether a form's field is. `name` may be percent-encoded, as it stands in the body.
+    fn is_secret_field(&self, name: &str) -> bool {
+        self.is_secret_name(decoded(name).trim())
+    }
+
+    fn is_secret<'p>(&self, name: &str, mut listed: impl Iterator<Item = &'p Pattern>) -> bool {
+        let letters = Letters::of(name);
+        let fits = |pattern: &Pattern| letters.hold(pattern.letters) && pattern.matches(name);
+        listed.any(fits) && !self.kept.iter().any(fits)
     }
 
     /// A header's value as it may be stored.
@@ -144,40 +150,54 @@ impl Redactor {
             Some(start) => query.split_at(start + 1),
             None => (query, ""),
         };
-        if !parameters.split('&').any(|parameter| self.secret_at(parameter).is_some()) {
-            if kept.is_empty() {
-                return Cow::Borrowed(url);
-            }
-            kept.push(rest);
-            return Cow::Owned(kept.concat());
-        }
-        kept.push(path);
-        for (at, parameter) in parameters.split('&').enumerate() {
-            if at > 0 {
-                kept.push("&");
-            }
-            match self.secret_at(parameter) {
-                Some(value) => kept.extend([&parameter[..value], REDACTED]),
-                None => kept.push(parameter),
-            }
-        }
-        kept.push(fragment);
+        let parameters = match self.parameters(parameters, |name| self.is_secret_parameter(name)) {
+            Cow::Borrowed(_) if kept.is_empty() => return Cow::Borrowed(url),
+            parameters => parameters,
+        };
+        kept.extend([path, &parameters, fragment]);
         Cow::Owned(kept.concat())
     }
 
-    /// Where the secret value starts in what stands between two `&`.
-    fn secret_at(&self, parameter: &str) -> Option<usize> {
-        let mut at = 0;
-        for field in parameter.split(';') {
-            if let Some((name, _)) = field.split_once('=')
-                && self.is_secret_parameter(name)
-            {
-                return Some(at + name.len() + 1);
-            }
-            at += field.len() + 1;
+    /// Parameters with `&` between them, those without their values whose name `is_secret`.
+    fn parameters<'a>(&self, parameters: &'a str, is_secret: impl Fn(&str) -> bool) -> Cow<'a, str> {
+        if !parameters.split('&').any(|parameter| secret_at(parameter, &is_secret).is_some()) {
+            return Cow::Borrowed(parameters);
         }
-        None
+        let mut kept = String::with_capacity(parameters.len());
+        for (at, parameter) in parameters.split('&').enumerate() {
+            if at > 0 {
+                kept.push('&');
+            }
+            match secret_at(parameter, &is_secret) {
+                Some(value) => kept.extend([&parameter[..value], REDACTED]),
+                None => kept.push_str(parameter),
+            }
+        }
+        Cow::Owned(kept)
     }
+}
+
+/// A parameter's name as its percent-encoding says it.
+fn decoded(name: &str) -> Cow<'_, str> {
+    if name.contains(['%', '+']) {
+        percent_decode(name.replace('+', " ").as_bytes()).decode_utf8_lossy().into_owned().into()
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// Where the secret value starts in what stands between two `&`.
+fn secret_at(parameter: &str, is_secret: impl Fn(&str) -> bool) -> Option<usize> {
+    let mut at = 0;
+    for field in parameter.split(';') {
+        if let Some((name, _)) = field.split_once('=')
+            && is_secret(name)
+        {
+            return Some(at + name.len() + 1);
+        }
+        at += field.len() + 1;
+    }
+    None
 }
 
 /// Where the userinfo with its `@` stands in a URL that has an authority.
@@ -191,39 +211,58 @@ fn userinfo(url: &str) -> Option<(usize, usize)> {
     url[start..end].rfind('@').map(|at| (start, start + at + 1))
 }
 
-/// A name with an optional `*` at each end, kept in lowercase.
+/// A name with an optional `*` at each end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
-    Is(String),
-    Starts(String),
-    Ends(String),
-    Holds(String),
+struct Pattern {
+    shape: Shape,
+    /// In lowercase, without the `*`.
+    text: String,
+    letters: Letters,
+}
+
+/// Where the text stands in a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Is,
+    Starts,
+    Ends,
+    Holds,
+}
+
+/// Which letters a text has, whatever their case: most names lack one of a pattern's, and need not be compared with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Letters(u32);
+
+impl Letters {
+    fn of(text: &str) -> Letters {
+        let bit = |byte: u8| if byte.is_ascii_alphabetic() { 1 << (byte.to_ascii_lowercase() - b'a') } else { 0 };
+        Letters(text.bytes().fold(0, |letters, byte| letters | bit(byte)))
+    }
+
+    fn hold(self, others: Letters) -> bool {
+        self.0 & others.0 == others.0
+    }
 }
 
 impl Pattern {
     fn new(pattern: &str) -> Pattern {
         let pattern = pattern.to_ascii_lowercase();
-        match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-            (Some(rest), Some(_)) => Pattern::Holds(rest.trim_end_matches('*').to_owned()),
-            (Some(rest), None) => Pattern::Ends(rest.to_owned()),
-            (None, Some(rest)) => Pattern::Starts(rest.to_owned()),
-            (None, None) => Pattern::Is(pattern),
-        }
+        let (shape, text) = match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+            (Some(rest), Some(_)) => (Shape::Holds, rest.trim_end_matches('*')),
+            (Some(rest), None) => (Shape::Ends, rest),
+            (None, Some(rest)) => (Shape::Starts, rest),
+            (None, None) => (Shape::Is, &*pattern),
+        };
+        Pattern { shape, text: text.to_owned(), letters: Letters::of(text) }
     }
 
     fn matches(&self, name: &str) -> bool {
-        let name = name.as_bytes();
-        match self {
-            Pattern::Is(text) => name.eq_ignore_ascii_case(text.as_bytes()),
-            Pattern::Starts(text) => {
-                name.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()))
-            }
-            Pattern::Ends(text) => {
-                name.len().checked_sub(text.len()).is_some_and(|at| name[at..].eq_ignore_ascii_case(text.as_bytes()))
-            }
-            Pattern::Holds(text) => {
-                text.is_empty() || name.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes()))
-            }
+        let (name, text) = (name.as_bytes(), self.text.as_bytes());
+        match self.shape {
+            Shape::Is => name.eq_ignore_ascii_case(text),
+            Shape::Starts => name.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text)),
+            Shape::Ends => name.len().checked_sub(text.len()).is_some_and(|at| name[at..].eq_ignore_ascii_case(text)),
+            Shape::Holds => text.is_empty() || name.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text)),
         }
     }
 }

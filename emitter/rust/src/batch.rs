@@ -110,6 +110,20 @@ impl Batch {
         self.messages.push(order);
     }
 
+    /// Makes all messages those of the capture `n`.
+    pub(crate) fn renumber(&mut self, n: u64) {
+        for message in &mut self.messages {
+            match message {
+                Message::Begin { n: number, .. }
+                | Message::Respond { n: number, .. }
+                | Message::Copied { n: number, .. }
+                | Message::Shared { n: number, .. }
+                | Message::End { n: number, .. } => *number = n,
+                Message::Flush(_) | Message::Reopen => {}
+            }
+        }
+    }
+
     fn begin(&mut self, n: u64, start: &RequestStart<'_>) -> Message {
         self.text(start.method.as_bytes());
         start.url.iter().for_each(|piece| self.texts.extend_from_slice(piece.as_bytes()));

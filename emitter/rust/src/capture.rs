@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use reassemble_formats::write::Direction;
+use reassemble_formats::write::{Direction, Why};
 
 use crate::{
     context::CaptureContext,
@@ -99,23 +99,23 @@ impl<'a> Begin<'a> {
         let shared = self.emitter.shared()?;
         let draw = Draw::new();
         let (id, ts_us) = draw.begin_now()?;
-        let why = shared.sample(id, self.trace.as_ref())?;
-        let start = RequestStart {
+        let mut start = RequestStart {
             id,
             ts_us,
             dir: self.dir,
             proto: self.proto,
             method: &self.method,
             url: [&self.url, "", "", ""],
+            route: &self.url,
             headers: if self.headers.is_empty() { Headers::None } else { Headers::Pairs(&self.headers) },
             peer: self.peer.as_deref().map_or(Peer::None, Peer::Text),
             trace: self.trace.as_ref(),
             parent: self.parent,
             tags: Some(&self.tags),
-            why,
+            why: Why::All,
             oneway: self.oneway,
         };
-        let live = shared.admit(&draw, &start)?;
+        let live = shared.begin(&draw, &mut start)?;
         Some(Capture {
             id: Some(id),
             request: Some(Half::request(Arc::clone(&live))),

@@ -19,6 +19,7 @@ use crate::{
     emitter::{Emitter, Settings, draw_instance},
     environment,
     filter::Filter,
+    limiter::Limiter,
     sink::Sink,
 };
 
@@ -26,6 +27,8 @@ use crate::{
 const DEFAULT_BODY_LIMIT: u64 = 1 << 20;
 /// The queue holds up to 32 MiB: a second of what a busy service says, at the speed of a slow output.
 const DEFAULT_QUEUE_LIMIT: usize = 32 << 20;
+/// Bodies of JSON and forms are looked through for secrets up to 64 KiB: what is looked through is held.
+const DEFAULT_REDACT_BUFFER: usize = 64 << 10;
 /// Counters are told at most so often.
 const META_EVERY: Duration = Duration::from_secs(60);
 
@@ -58,6 +61,12 @@ pub enum BuildError {
     #[error("sample rate {rate} is not within 0 to 1")]
     SampleRate {
         /// The rate as given.
+        rate: f64,
+    },
+    /// The rate limit is none.
+    #[error("rate limit {rate} is not a number of captures a second above 0")]
+    RateLimit {
+        /// The limit as given.
         rate: f64,
     },
     /// What is named as the secret that lines are signed with is none. The secret is not told.
@@ -133,6 +142,17 @@ pub enum SampleBy {
     Id,
 }
 
+/// What becomes of captures that go wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Errors {
+    /// They are taken as any other.
+    #[default]
+    Sampled,
+    /// They are captured though sampling or the rate limit leaves them out: each request is held, with up to 64 KiB of its body, until its response's status is
+    /// known, and captured where that is 500 or higher, or no response comes.
+    Always,
+}
+
 /// Sets an [`Emitter`] up. Later calls win over earlier ones; lists grow.
 #[derive(Debug)]
 pub struct Builder {
@@ -143,9 +163,13 @@ pub struct Builder {
     queue_limit: usize,
     rate: f64,
     sample_by: SampleBy,
+    rate_limit: Option<f64>,
+    errors: Errors,
+    methods: Filter,
     paths: Filter,
     body_types: Filter,
     redactor: Redactor,
+    redact_buffer: Option<usize>,
     meta_every: Duration,
     signing: Option<SigningKey>,
 }
@@ -160,9 +184,13 @@ impl Builder {
             queue_limit: DEFAULT_QUEUE_LIMIT,
             rate: 1.0,
             sample_by: SampleBy::Trace,
+            rate_limit: None,
+            errors: Errors::Sampled,
+            methods: Filter::default(),
             paths: Filter::default(),
             body_types: Filter::default(),
             redactor: Redactor::default(),
+            redact_buffer: Some(DEFAULT_REDACT_BUFFER),
             meta_every: META_EVERY,
             signing: None,
         }
@@ -217,6 +245,35 @@ impl Builder {
         self
     }
 
+    /// How many captures a second each endpoint may have, above 0; no limit unless set. An endpoint is a method and a path, whose segments with digits are not told
+    /// apart; one that was quiet may have a second's captures at once.
+    #[must_use]
+    pub fn rate_limit(mut self, per_second: f64) -> Builder {
+        self.rate_limit = Some(per_second);
+        self
+    }
+
+    /// What becomes of captures that go wrong; taken as any other unless set.
+    #[must_use]
+    pub fn errors(mut self, errors: Errors) -> Builder {
+        self.errors = errors;
+        self
+    }
+
+    /// Captures this HTTP method; others, unless added too, are not captured.
+    #[must_use]
+    pub fn only_method(mut self, method: &str) -> Builder {
+        self.methods.only(method);
+        self
+    }
+
+    /// Does not capture this HTTP method.
+    #[must_use]
+    pub fn skip_method(mut self, method: &str) -> Builder {
+        self.methods.skip(method);
+        self
+    }
+
     /// Captures this HTTP path, or with a `*` at its end all that begin so; others, unless added too, are not captured.
     #[must_use]
     pub fn only_path(mut self, pattern: &str) -> Builder {
@@ -252,6 +309,14 @@ impl Builder {
         self
     }
 
+    /// How many bytes of a body of JSON or of a form are held to be looked through for names of secrets; 64 KiB unless set. A longer body is left out, and says so. `None`:
+    /// bodies are captured as they are.
+    #[must_use]
+    pub fn redact_buffer(mut self, bytes: Option<usize>) -> Builder {
+        self.redact_buffer = bytes;
+        self
+    }
+
     /// How often counters are told at most, while there is something to tell; a minute unless set.
     #[must_use]
     pub fn meta_every(mut self, time: Duration) -> Builder {
@@ -282,6 +347,12 @@ impl Builder {
         environment::apply(self, |name| std::env::var(name).ok())
     }
 
+    /// Has bodies looked through again after [`redact_buffer`](Self::redact_buffer)`(None)`.
+    pub(crate) fn redact_bodies(mut self) -> Builder {
+        self.redact_buffer.get_or_insert(DEFAULT_REDACT_BUFFER);
+        self
+    }
+
     pub(crate) fn has_service(&self) -> bool {
         self.service.is_some()
     }
@@ -294,6 +365,9 @@ impl Builder {
         let line_limit = LineLimit::new(self.line_limit)?;
         if !(0.0..=1.0).contains(&self.rate) {
             return Err(BuildError::SampleRate { rate: self.rate });
+        }
+        if let Some(rate) = self.rate_limit.filter(|rate| !(*rate > 0.0 && rate.is_finite())) {
+            return Err(BuildError::RateLimit { rate });
         }
         let name = format!("{:?}", self.output);
         let opened = match self.output {
@@ -313,9 +387,13 @@ impl Builder {
             body_limit: self.body_limit,
             rate: self.rate,
             sample_by: self.sample_by,
+            limiter: self.rate_limit.map(Limiter::new),
+            errors: self.errors,
+            methods: self.methods,
             paths: self.paths,
             body_types: self.body_types,
             redactor: self.redactor,
+            redact_buffer: self.redact_buffer,
             meta_every: self.meta_every,
             signing: self.signing,
         };
@@ -345,6 +423,8 @@ mod tests {
         assert!(matches!(built(Emitter::builder().line_limit(511)), Err(BuildError::LineLimit(_))));
         assert!(matches!(built(Emitter::builder().sample_rate(1.5)), Err(BuildError::SampleRate { .. })));
         assert!(matches!(built(Emitter::builder().sample_rate(f64::NAN)), Err(BuildError::SampleRate { .. })));
+        assert!(matches!(built(Emitter::builder().rate_limit(0.0)), Err(BuildError::RateLimit { .. })));
+        assert!(matches!(built(Emitter::builder().rate_limit(f64::INFINITY)), Err(BuildError::RateLimit { .. })));
         let fault = Emitter::builder().output(Output::Path("/no/such/folder/x".into())).build().unwrap_err();
         assert_eq!(fault.to_string(), "capture output Path(\"/no/such/folder/x\") can't be opened");
     }

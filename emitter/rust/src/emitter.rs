@@ -19,11 +19,12 @@ use reassemble_formats::{
 use crate::{
     batch::Message,
     capture::Begin,
-    config::{BuildError, Builder, SampleBy},
+    config::{BuildError, Builder, Errors, SampleBy},
     filter::Filter,
-    half::{CLOSING_BYTES, Live},
-    identity::{CaptureId, Draw, TraceParent, forget_drawn, is_sampled, put_hex},
-    message::RequestStart,
+    identity::{Draw, forget_drawn, is_sampled, put_hex},
+    limiter::Limiter,
+    live::{CLOSING_BYTES, Live},
+    message::{RequestStart, Step},
     queue::Queue,
     sink::Sink,
     writer,
@@ -42,13 +43,27 @@ pub(crate) struct Settings {
     pub(crate) body_limit: u64,
     pub(crate) rate: f64,
     pub(crate) sample_by: SampleBy,
+    pub(crate) limiter: Option<Limiter>,
+    pub(crate) errors: Errors,
+    #[cfg_attr(not(feature = "_http"), expect(dead_code, reason = "only HTTP's are filtered"))]
+    pub(crate) methods: Filter,
     #[cfg_attr(not(feature = "_http"), expect(dead_code, reason = "only HTTP has paths"))]
     pub(crate) paths: Filter,
     #[cfg_attr(not(feature = "_http"), expect(dead_code, reason = "only HTTP has content types"))]
     pub(crate) body_types: Filter,
     pub(crate) redactor: Redactor,
+    /// How many bytes of a body are held to be looked through for secrets; where they are not, nothing.
+    pub(crate) redact_buffer: Option<usize>,
     pub(crate) meta_every: Duration,
     pub(crate) signing: Option<SigningKey>,
+}
+
+#[cfg(feature = "_http")]
+impl Settings {
+    /// Whether an HTTP call's method and path are captured.
+    pub(crate) fn lets_http(&self, method: &str, path: &str) -> bool {
+        self.methods.lets_method(method) && self.paths.lets_path(path)
+    }
 }
 
 /// What happened to this process's captures since the emitter was built.
@@ -60,7 +75,7 @@ pub struct Counts {
     pub finished: u64,
     /// Captures dropped whole, for the queue was full or the output is gone.
     pub dropped: u64,
-    /// Captures that sampling left out.
+    /// Captures that sampling or the rate limit left out.
     pub sampled_out: u64,
     /// Lines that the output did not take.
     pub lost_lines: u64,
@@ -225,36 +240,51 @@ impl Shared {
         }
     }
 
-    /// Whether sampling takes a capture, and why. What it leaves out is counted.
-    pub(crate) fn sample(&self, id: CaptureId, trace: Option<&TraceParent>) -> Option<Why> {
-        let rate = self.settings.rate;
-        if rate >= 1.0 {
-            return Some(Why::All);
+    /// Why a capture is taken, if sampling and the rate limit take it.
+    fn why(&self, start: &RequestStart<'_>) -> Option<Why> {
+        let Settings { rate, sample_by, limiter, .. } = &self.settings;
+        if *rate < 1.0 {
+            let taken = match start.trace {
+                Some(trace) if *sample_by == SampleBy::Trace => is_sampled(trace.trace_id(), *rate),
+                _ => is_sampled(&start.id.to_string(), *rate),
+            };
+            taken.then_some(())?;
         }
-        let taken = match trace {
-            Some(trace) if self.settings.sample_by == SampleBy::Trace => is_sampled(trace.trace_id(), rate),
-            _ => is_sampled(&id.to_string(), rate),
-        };
-        if !taken {
-            self.counters.sampled_out.fetch_add(1, Ordering::Relaxed);
+        match limiter {
+            Some(limiter) => limiter.takes(start.method, start.route, Instant::now()).then_some(Why::Limit),
+            None if *rate < 1.0 => Some(Why::Sample),
+            None => Some(Why::All),
         }
-        taken.then_some(Why::Sample)
     }
 
-    /// Admits a capture whole, with room for its end, or drops it whole.
-    pub(crate) fn admit(self: &Arc<Self>, draw: &Draw, start: &RequestStart<'_>) -> Option<Arc<Live>> {
+    /// Admits a capture whole, with room for its end, or leaves it out whole, and counts it. One that is taken only if it goes wrong is held.
+    pub(crate) fn begin(self: &Arc<Self>, draw: &Draw, start: &mut RequestStart<'_>) -> Option<Arc<Live>> {
         if draw.pid != self.pid {
             return None;
         }
         let began = Instant::now();
-        let admitted = match self.output_gone.load(Ordering::Relaxed) {
-            true => None,
-            false => self.queue.admit(start, CLOSING_BYTES).ok(),
+        let why = self.why(start);
+        if why.is_none() && (self.settings.errors != Errors::Always || start.oneway) {
+            self.counters.sampled_out.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        start.why = why.unwrap_or(Why::Error);
+        let live = match (self.output_gone.load(Ordering::Relaxed), why) {
+            (true, _) => None,
+            (_, Some(_)) => {
+                let number = self.queue.admit(start, CLOSING_BYTES).ok();
+                number.map(|n| Live::admitted(self, n, began, start.ts_us))
+            }
+            (_, None) => {
+                let first = Step::Begin(start);
+                let room = self.queue.take_room(first.cost() + CLOSING_BYTES).ok();
+                room.map(|()| Live::held(self, first, began, start.ts_us))
+            }
         };
-        if admitted.is_none() {
+        if live.is_none() {
             self.counters.dropped.fetch_add(1, Ordering::Relaxed);
         }
-        admitted.map(|n| Arc::new(Live { shared: Arc::clone(self), n, start: began, ts_us: start.ts_us }))
+        live.map(Arc::new)
     }
 }
 

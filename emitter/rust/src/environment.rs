@@ -3,11 +3,12 @@
 use std::{
     fs::File,
     io::{self, Read},
+    path::PathBuf,
 };
 
 use reassemble_formats::sign::{MAX_SECRET_BYTES, SigningKey};
 
-use crate::config::{BuildError, Builder, Output, SampleBy};
+use crate::config::{BuildError, Builder, Errors, Output, SampleBy};
 
 /// The variable that holds the secret to sign with, and the one that names a file of it.
 const SECRET: &str = "CAPTURE_SIGNING_KEY";
@@ -27,7 +28,10 @@ pub(crate) fn apply(builder: Builder, get: impl Fn(&str) -> Option<String>) -> R
             "off" => Output::Off,
             "stdout" => Output::Stdout,
             "stderr" => Output::Stderr,
-            path => Output::Path(path.into()),
+            path => Output::Path(match path.strip_prefix("fd:") {
+                Some(number) => descriptor(number, path)?,
+                None => path.into(),
+            }),
         });
     }
     if let Some(value) = get("CAPTURE_LINE_LIMIT") {
@@ -50,6 +54,27 @@ pub(crate) fn apply(builder: Builder, get: impl Fn(&str) -> Option<String>) -> R
             _ => return Err(refused("CAPTURE_SAMPLE_BY", value, "`trace` or `id`")),
         });
     }
+    if let Some(value) = get("CAPTURE_RATE_LIMIT") {
+        let limit = value.parse::<f64>().ok().filter(|limit| *limit > 0.0 && limit.is_finite());
+        b = b.rate_limit(limit.ok_or(refused("CAPTURE_RATE_LIMIT", value, "a number of captures a second above 0"))?);
+    }
+    if let Some(value) = get("CAPTURE_ERRORS") {
+        b = b.errors(match value.as_str() {
+            "sampled" => Errors::Sampled,
+            "always" => Errors::Always,
+            _ => return Err(refused("CAPTURE_ERRORS", value, "`sampled` or `always`")),
+        });
+    }
+    if let Some(value) = get("CAPTURE_REDACT_BUFFER") {
+        b = b.redact_buffer(Some(usize::try_from(bytes("CAPTURE_REDACT_BUFFER", value)?).unwrap_or(usize::MAX)));
+    }
+    if let Some(value) = get("CAPTURE_REDACT_BODIES") {
+        b = match value.as_str() {
+            "on" => b.redact_bodies(),
+            "off" => b.redact_buffer(None),
+            _ => return Err(refused("CAPTURE_REDACT_BODIES", value, "`on` or `off`")),
+        };
+    }
     b = match (get(SECRET), get(SECRET_FILE)) {
         (Some(_), Some(_)) => return Err(BuildError::TwoSigningKeys(SECRET, SECRET_FILE)),
         (Some(secret), None) => b.signing_key(signing_key(SECRET, &secret)?),
@@ -61,7 +86,9 @@ pub(crate) fn apply(builder: Builder, get: impl Fn(&str) -> Option<String>) -> R
         (None, None) => b,
     };
     type Add = fn(Builder, &str) -> Builder;
-    let lists: [(&str, Add); 8] = [
+    let lists: [(&str, Add); 10] = [
+        ("CAPTURE_ONLY_METHODS", |b, item| b.only_method(item)),
+        ("CAPTURE_SKIP_METHODS", |b, item| b.skip_method(item)),
         ("CAPTURE_ONLY_PATHS", |b, item| b.only_path(item)),
         ("CAPTURE_SKIP_PATHS", |b, item| b.skip_path(item)),
         ("CAPTURE_ONLY_BODY_TYPES", |b, item| b.only_body_type(item)),
@@ -77,6 +104,12 @@ pub(crate) fn apply(builder: Builder, get: impl Fn(&str) -> Option<String>) -> R
         }
     }
     Ok(b)
+}
+
+/// Where an open descriptor is found again, to be opened for the emitter alone.
+fn descriptor(number: &str, value: &str) -> Result<PathBuf, BuildError> {
+    let known = number.parse::<u32>().ok().map(|number| PathBuf::from(format!("/dev/fd/{number}")));
+    known.ok_or_else(|| refused("CAPTURE_OUTPUT", value.to_owned(), "`stdout`, `stderr`, `off`, `fd:N` or a path"))
 }
 
 /// The key of a secret; white space around it, such as a file's last newline, is not part of it.
@@ -150,6 +183,10 @@ mod tests {
             ("CAPTURE_SAMPLE_BY", "id"),
             ("CAPTURE_SKIP_PATHS", "/health, /assets/*,"),
             ("CAPTURE_REDACT_HEADERS", "x-pin"),
+            ("CAPTURE_RATE_LIMIT", "0.5"),
+            ("CAPTURE_ERRORS", "always"),
+            ("CAPTURE_SKIP_METHODS", "OPTIONS"),
+            ("CAPTURE_REDACT_BUFFER", "1MiB"),
         ])
         .unwrap();
         for part in [
@@ -162,6 +199,10 @@ mod tests {
             "\"/health\"",
             "\"/assets/\", open: true",
             "\"x-pin\"",
+            "rate_limit: Some(0.5)",
+            "errors: Always",
+            "\"OPTIONS\"",
+            "redact_buffer: Some(1048576)",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
@@ -173,6 +214,16 @@ mod tests {
             applied(&[("CAPTURE_BODY_LIMIT", "8MB")]).unwrap_err(),
             "CAPTURE_BODY_LIMIT=\"8MB\" is not a number of bytes (4096, 64KiB, 8MiB, 1GiB)"
         );
+        let output = |value: &str| applied(&[("CAPTURE_OUTPUT", value)]);
+        assert!(output("fd:7").unwrap().contains("Path(\"/dev/fd/7\")"));
+        assert!(output("fd:x").is_err() && output("./fd:x").is_ok());
+        for (name, value) in
+            [("CAPTURE_RATE_LIMIT", "0"), ("CAPTURE_ERRORS", "never"), ("CAPTURE_REDACT_BODIES", "yes")]
+        {
+            assert!(applied(&[(name, value)]).unwrap_err().starts_with(name), "{name}");
+        }
+        assert!(applied(&[("CAPTURE_REDACT_BODIES", "off")]).unwrap().contains("redact_buffer: None"));
+        assert!(applied(&[("CAPTURE_REDACT_BODIES", "on")]).unwrap().contains("redact_buffer: Some(65536)"));
         assert!(applied(&[("CAPTURE_SAMPLE_RATE", "2")]).is_err());
         assert!(applied(&[("CAPTURE_SAMPLE_BY", "path")]).is_err());
         assert!(applied(&[("CAPTURE_SAMPLE_BY", "")]).is_ok());

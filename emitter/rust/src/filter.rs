@@ -1,4 +1,4 @@
-//! Which paths are captured, and of which content types bodies are.
+//! Which methods and paths are captured, and of which content types bodies are.
 
 /// A text with an optional `*` at its end, which stands for anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,11 @@ impl Filter {
         self.lets(|pattern| pattern.matches(path))
     }
 
+    /// Whether a method is let in.
+    pub(crate) fn lets_method(&self, method: &str) -> bool {
+        self.lets(|pattern| pattern.matches_ignoring_case(method))
+    }
+
     /// Whether a content type is, its parameters left aside. A body without one counts as of the empty type.
     pub(crate) fn lets_content_type(&self, value: &str) -> bool {
         let essence = value.split(';').next().unwrap_or_default().trim();
@@ -80,6 +85,13 @@ mod tests {
         paths.skip("/api/health");
         let let_in = ["/api/orders", "/api/health", "/api/healthy", "/", "/API/x"].map(|path| paths.lets_path(path));
         assert_eq!(let_in, [true, false, true, false, false]);
+    }
+
+    #[test]
+    fn methods_are_compared_without_case() {
+        let mut methods = Filter::default();
+        methods.skip("options");
+        assert_eq!(["OPTIONS", "Options", "GET"].map(|method| methods.lets_method(method)), [false, false, true]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a half that has begun is ended exactly once, on drop at the latest; once a piece was left out, none follows it.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use reassemble_formats::write::MAX_ERROR_BYTES;
@@ -10,31 +10,12 @@ use reassemble_formats::write::MAX_ERROR_BYTES;
 #[cfg(feature = "_http")]
 use crate::http::content_type;
 use crate::{
-    emitter::Shared,
+    live::{CLOSING_BYTES, Live},
     message::{CaptureStatus, HalfTag, Headers, PartEnd, ResponseStart, Step},
 };
 
 /// Pieces up to this size are copied: a shared one would keep its whole buffer, often many times larger, alive in the queue.
 const COPIED_BYTES: usize = 4096;
-
-/// What is kept in the queue for each open capture: two ends and a response's head without headers.
-pub(crate) const CLOSING_BYTES: usize = 1024;
-
-/// One admitted capture, shared by its halves.
-#[derive(Debug)]
-pub(crate) struct Live {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) n: u64,
-    pub(crate) start: Instant,
-    /// `start` by the clock on the wall, in microseconds since 1970.
-    pub(crate) ts_us: i64,
-}
-
-impl Live {
-    fn elapsed_us(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
-    }
-}
 
 /// Why a body is no longer captured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +59,10 @@ impl Half {
 
     /// Begins the response. Where the queue has no room for its headers it begins without them, and its body is left out.
     pub(crate) fn respond(&mut self, status: Option<&CaptureStatus>, headers: Headers<'_>) {
+        self.begin_response(status, headers, false);
+    }
+
+    fn begin_response(&mut self, status: Option<&CaptureStatus>, headers: Headers<'_>, failed: bool) {
         let Some(live) = &self.live else { return };
         if std::mem::replace(&mut self.begun, true) {
             return;
@@ -86,9 +71,9 @@ impl Half {
         let us = live.elapsed_us();
         let ts_us = live.ts_us.saturating_add_unsigned(us);
         let mut start = ResponseStart { ts_us, us: Some(us), status, headers };
-        if live.shared.queue.push(live.n, Step::Respond(&start)).is_err() {
+        if live.respond(&start, failed).is_err() {
             start.headers = Headers::None;
-            live.shared.queue.push_reserved(live.n, Step::Respond(&start));
+            live.push_reserved(Step::Respond(&start));
             self.cut = Some(Cut::Queue);
         }
     }
@@ -134,7 +119,7 @@ impl Half {
         if bytes.is_empty() || self.cut.is_some() {
             return;
         }
-        let room = usize::try_from(live.shared.settings.body_limit - self.taken).unwrap_or(usize::MAX);
+        let room = usize::try_from(live.body_limit().saturating_sub(self.taken)).unwrap_or(usize::MAX);
         let kept = room.min(bytes.len());
         if kept < bytes.len() {
             self.cut = Some(Cut::Setting);
@@ -146,7 +131,7 @@ impl Half {
             true => Step::Copied(self.tag, &bytes[..kept]),
             false => Step::Shared(self.tag, share(kept)),
         };
-        match live.shared.queue.push(live.n, step) {
+        match live.push(step) {
             Ok(()) => self.taken += kept as u64,
             Err(_) => self.cut = Some(Cut::Queue),
         }
@@ -175,7 +160,7 @@ impl Half {
 
     fn close(&mut self, error: &str, trailers: Headers<'_>, full_len: Option<u64>) {
         if !self.begun {
-            self.respond(None, Headers::None);
+            self.begin_response(None, Headers::None, true);
         }
         let Some(live) = self.live.take() else { return };
         let truncated = !error.is_empty() || self.cut.is_some();
@@ -188,15 +173,14 @@ impl Half {
             truncated,
             full_len: full_len.filter(|_| truncated),
         };
-        let queue = &live.shared.queue;
         if end.trailers.cost() + end.error.len() <= CLOSING_BYTES / 4 {
-            queue.push_reserved(live.n, Step::End(self.tag, &end));
+            live.push_reserved(Step::End(self.tag, &end));
             return;
         }
         end.error = &end.error[..end.error.floor_char_boundary(MAX_ERROR_BYTES)];
-        if queue.push(live.n, Step::End(self.tag, &end)).is_err() {
+        if live.push(Step::End(self.tag, &end)).is_err() {
             let end = PartEnd { trailers: Headers::None, error: "queue", truncated: true, full_len, ..end };
-            queue.push_reserved(live.n, Step::End(self.tag, &end));
+            live.push_reserved(Step::End(self.tag, &end));
         }
     }
 }

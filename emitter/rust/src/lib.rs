@@ -20,7 +20,8 @@
 //!   thread of the emitter's own does all else: it redacts, cuts lines and writes them. Where the queue is full, whole captures are dropped and counted; one that has begun ends
 //!   with an error that says so, for which room was kept. An output that is closed, full or blocked costs captures, never requests.
 //! - **Bodies are captured as they stream by**, never collected: frames, errors, trailers, size hints and back-pressure pass unchanged.
-//! - **Secrets stay in**: listed headers, listed query parameters and userinfo are redacted before a line is made.
+//! - **Secrets stay in**: listed headers, listed query parameters and userinfo are redacted before a line is made, and so are values under listed names in bodies of
+//!   JSON and forms.
 //! - **Lines can be signed** ([`Builder::signing_key`]), so that nobody who can make the app log a string can make a capture.
 //! - **No line is spread over two writes**, and each has at most 4,096 bytes unless set otherwise, so that processes can share a pipe. Lines that are ready together
 //!   share a write where that can't mix them with what others write: to a regular file, and within 4,096 bytes to a pipe.
@@ -38,9 +39,12 @@ mod half;
 #[cfg(feature = "_http")]
 mod http;
 mod identity;
+mod limiter;
+mod live;
 mod message;
 #[cfg(feature = "reqwest")]
 mod outbound;
+mod part;
 mod queue;
 mod sink;
 mod writer;
@@ -53,7 +57,7 @@ pub use crate::http::layer::{CaptureFuture, CaptureLayer, CaptureService};
 pub use crate::outbound::CaptureMiddleware;
 pub use crate::{
     capture::{Begin, Capture},
-    config::{BuildError, Builder, Output, SampleBy},
+    config::{BuildError, Builder, Errors, Output, SampleBy},
     context::{CaptureContext, Scoped},
     emitter::{Counts, Emitter},
     identity::{CaptureId, TraceParent},

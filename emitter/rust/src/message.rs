@@ -61,6 +61,8 @@ pub(crate) struct RequestStart<'a> {
     pub(crate) method: &'a str,
     /// In pieces, as they are found.
     pub(crate) url: [&'a str; 4],
+    /// What of the URL tells endpoints apart.
+    pub(crate) route: &'a str,
     pub(crate) headers: Headers<'a>,
     pub(crate) peer: Peer<'a>,
     pub(crate) trace: Option<&'a TraceParent>,

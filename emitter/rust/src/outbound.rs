@@ -3,7 +3,7 @@
 use std::{error::Error as _, sync::Arc};
 
 use http::{Extensions, HeaderValue};
-use reassemble_formats::write::Direction;
+use reassemble_formats::write::{Direction, Why};
 use reqwest::{Body, Request, Response, ResponseBuilderExt};
 use reqwest_middleware::{Error, Middleware, Next};
 
@@ -42,7 +42,7 @@ impl CaptureMiddleware {
     /// Decides on a request; gives it a `traceparent` where it has none. The halves are those of the capture, if it is one.
     fn begin(&self, request: &mut Request) -> Option<(Half, Half)> {
         let shared = self.emitter.shared()?;
-        if !shared.settings.paths.lets_path(request.url().path()) {
+        if !shared.settings.lets_http(request.method().as_str(), request.url().path()) {
             return None;
         }
         let draw = Draw::new();
@@ -59,23 +59,23 @@ impl CaptureMiddleware {
         {
             request.headers_mut().insert("traceparent", value);
         }
-        let why = shared.sample(id, Some(&trace))?;
-        let start = RequestStart {
+        let mut start = RequestStart {
             id,
             ts_us,
             dir: Direction::Out,
             proto: protocol(request.version(), request.headers()),
             method: request.method().as_str(),
             url: [request.url().as_str(), "", "", ""],
+            route: request.url().path(),
             headers: Headers::Map(request.headers()),
             peer: Peer::None,
             trace: Some(&trace),
             parent: context.and_then(|context| context.id()),
             tags: None,
-            why,
+            why: Why::All,
             oneway: false,
         };
-        let live = shared.admit(&draw, &start)?;
+        let live = shared.begin(&draw, &mut start)?;
         Some((Half::request(Arc::clone(&live)), Half::response(live)))
     }
 }

@@ -101,6 +101,21 @@ impl Queue {
         Ok(number)
     }
 
+    /// Admits a capture that was held: the steps so far, for which room was taken ([`take_room`](Self::take_room)).
+    pub(crate) fn admit_held(&self, mut steps: Batch) -> u64 {
+        let number = {
+            let mut batches = self.lock();
+            let number = self.admitted.load(Ordering::Relaxed) + 1;
+            self.admitted.store(number, Ordering::Relaxed);
+            steps.renumber(number);
+            let before = mem::take(&mut batches.filling);
+            batches.full.extend([before, steps].into_iter().filter(|batch| !batch.is_empty()));
+            number
+        };
+        self.wake_if_due();
+        number
+    }
+
     /// How many captures were admitted.
     pub(crate) fn admitted(&self) -> u64 {
         self.admitted.load(Ordering::Relaxed)
@@ -114,7 +129,8 @@ impl Queue {
         Ok(())
     }
 
-    fn take_room(&self, cost: usize) -> Result<(), QueueFull> {
+    /// Takes so many bytes of the limit, which [`release`](Self::release) gives back.
+    pub(crate) fn take_room(&self, cost: usize) -> Result<(), QueueFull> {
         let before = self.bytes.fetch_add(cost, Ordering::Relaxed);
         if before.saturating_add(cost) > self.limit || self.is_closed() {
             self.bytes.fetch_sub(cost, Ordering::Relaxed);
@@ -126,8 +142,13 @@ impl Queue {
     /// Puts a step in for which room was kept, whatever the queue holds.
     pub(crate) fn push_reserved(&self, n: u64, step: Step<'_>) {
         let cost = step.cost();
-        self.bytes.fetch_add(cost, Ordering::Relaxed);
+        self.take_reserved(cost);
         self.put(n, step, cost);
+    }
+
+    /// Takes bytes for which room was kept.
+    pub(crate) fn take_reserved(&self, cost: usize) {
+        self.bytes.fetch_add(cost, Ordering::Relaxed);
     }
 
     /// Puts an order to the writer in, and wakes it.
@@ -251,6 +272,7 @@ mod tests {
             proto: "x",
             method: "x",
             url: [""; 4],
+            route: "",
             headers: Headers::None,
             peer: Peer::None,
             trace: None,

@@ -18,9 +18,10 @@ use reassemble_formats::write::{
 use crate::{
     batch::{Batch, Message, Texts},
     emitter::{Counts, Shared},
-    half::CLOSING_BYTES,
     identity::{CaptureId, Draw, ID_BYTES, now_us},
+    live::CLOSING_BYTES,
     message::HalfTag,
+    part::{OpenPart, body_kind},
     sink::Sink,
 };
 
@@ -34,8 +35,8 @@ const KEPT_BYTES: usize = 256 * 1024;
 /// A capture of which a half is open.
 struct Open {
     id: CaptureId,
-    request: Option<PartWriter>,
-    response: Option<PartWriter>,
+    request: Option<OpenPart>,
+    response: Option<OpenPart>,
     /// The response has yet to begin.
     awaited: bool,
     /// A line of it was lost.
@@ -43,7 +44,7 @@ struct Open {
 }
 
 impl Open {
-    fn half(&mut self, half: HalfTag) -> &mut Option<PartWriter> {
+    fn half(&mut self, half: HalfTag) -> &mut Option<OpenPart> {
         match half {
             HalfTag::Request => &mut self.request,
             HalfTag::Response => &mut self.response,
@@ -136,7 +137,7 @@ impl Writer {
                     body_enc: "".into(),
                     oneway,
                 };
-                let request = self.part(id, PartTag::Req, head.to_json());
+                let request = self.part(id, PartTag::Req, head.to_json(), head.headers.as_deref());
                 self.open.insert(n, Open { id, request, response: None, awaited: !oneway, torn: false });
             }
             Message::Respond { n, ts_us, us, code, headers } => {
@@ -150,7 +151,7 @@ impl Writer {
                 let status = status(code, texts.text());
                 let error = texts.text().into();
                 let trailers = self.pairs(trailers, texts);
-                self.end(n, half, &Tail { us, status, trailers, error, truncated, full_len });
+                self.end(n, half, Tail { us, status, trailers, error, truncated, full_len });
             }
             Message::Flush(done) => {
                 self.write_lines();
@@ -167,7 +168,7 @@ impl Writer {
 
     fn respond(&mut self, n: u64, head: &ResponseHead<'_>) {
         let Some(id) = self.open.get(&n).map(|open| open.id) else { return };
-        let response = self.part(id, PartTag::Res, head.to_json());
+        let response = self.part(id, PartTag::Res, head.to_json(), head.headers.as_deref());
         if let Some(open) = self.open.get_mut(&n) {
             open.response = response;
             open.awaited = false;
@@ -184,10 +185,10 @@ impl Writer {
         }
     }
 
-    fn end(&mut self, n: u64, half: HalfTag, tail: &Tail<'_>) {
+    fn end(&mut self, n: u64, half: HalfTag, tail: Tail<'_>) {
         let Some(part) = self.open.get_mut(&n).and_then(|open| open.half(half).take()) else { return };
         self.shared.queue.hold(part.held_bytes(), 0);
-        part.finish(tail, &mut self.lines);
+        part.finish(tail, &self.shared.settings.redactor, &mut self.lines);
         self.gathered(n);
         self.forget_ended(n);
     }
@@ -208,8 +209,8 @@ impl Writer {
             self.respond(n, &ResponseHead { ts_us: Some(now_us()), ..ResponseHead::default() });
         }
         let tail = Tail { error: "shutdown".into(), truncated: true, ..Tail::default() };
-        self.end(n, HalfTag::Request, &tail);
-        self.end(n, HalfTag::Response, &tail);
+        self.end(n, HalfTag::Request, tail.clone());
+        self.end(n, HalfTag::Response, tail);
     }
 
     /// Redacted pairs; header bytes that are not UTF-8 as Latin-1.
@@ -222,11 +223,18 @@ impl Writer {
         count.map(|count| (0..count).map(|_| pair()).collect())
     }
 
-    fn part(&self, id: CaptureId, tag: PartTag, head: String) -> Option<PartWriter> {
-        // A UUID is always an id, so a part is always made.
+    fn part(
+        &self,
+        id: CaptureId,
+        tag: PartTag,
+        head: String,
+        headers: Option<&[(Cow<'_, str>, Cow<'_, str>)]>,
+    ) -> Option<OpenPart> {
         let settings = &self.shared.settings;
-        let part = PartWriter::new(id.text(&mut [0; ID_BYTES]), tag, head, settings.line_limit).ok()?;
-        Some(part.signed(settings.signing.as_ref()))
+        // A UUID is always an id, so a part is always made.
+        let lines = PartWriter::new(id.text(&mut [0; ID_BYTES]), tag, head, settings.line_limit).ok()?;
+        let kind = settings.redact_buffer.and_then(|_| body_kind(headers));
+        Some(OpenPart::new(lines.signed(settings.signing.as_ref()), kind, settings.redact_buffer.unwrap_or(0)))
     }
 
     /// Notes whose lines the last ones are, and writes where enough have come together.

@@ -12,7 +12,7 @@ use std::{
 use http::{Extensions, HeaderName, Method, Request, Response, StatusCode, header, request};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use reassemble_formats::write::Direction;
+use reassemble_formats::write::{Direction, Why};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -74,36 +74,37 @@ impl CaptureLayer {
     /// Decides on a request; puts its context into its extensions.
     fn begin(&self, parts: &mut request::Parts) -> (Option<CaptureContext>, Option<(Half, Half)>) {
         let Some(shared) = self.emitter.shared() else { return (None, None) };
-        if !shared.settings.paths.lets_path(parts.uri.path()) {
+        if !shared.settings.lets_http(parts.method.as_str(), parts.uri.path()) {
             return (None, None);
         }
         let draw = Draw::new();
         let Some((id, ts_us)) = draw.begin_now() else { return (None, None) };
         let received = parts.headers.get(TRACEPARENT).and_then(|value| TraceParent::parse(value.to_str().ok()?));
         let Some(trace) = received.or_else(|| Some(TraceParent::new(&draw.bytes()?))) else { return (None, None) };
-        let live = shared.sample(id, Some(&trace)).and_then(|why| {
+        let live = {
             let named = self.peer_of.as_ref().and_then(|of| of(&parts.extensions));
             let peer = match &self.peer_of {
                 Some(_) => named.as_deref().map_or(Peer::None, Peer::Text),
                 None => peer_address(&parts.extensions).map_or(Peer::None, Peer::Address),
             };
-            let start = RequestStart {
+            let mut start = RequestStart {
                 id,
                 ts_us,
                 dir: Direction::In,
                 proto: protocol(parts.version, &parts.headers),
                 method: parts.method.as_str(),
                 url: self.url(parts),
+                route: parts.uri.path(),
                 headers: Headers::Map(&parts.headers),
                 peer,
                 trace: Some(&trace),
                 parent: None,
                 tags: None,
-                why,
+                why: Why::All,
                 oneway: false,
             };
-            shared.admit(&draw, &start)
-        });
+            shared.begin(&draw, &mut start)
+        };
         let context = CaptureContext::new(live.as_ref().map(|_| id), trace);
         parts.extensions.insert(context.clone());
         let halves = live.map(|live| {
