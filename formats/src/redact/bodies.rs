@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
-
 use super::{REDACTED, Redactor};
 
 /// Arrays and objects within one another; a body that nests deeper is not looked through.
@@ -36,7 +34,14 @@ impl Redactor {
         let text = std::str::from_utf8(body).ok()?;
         match kind {
             BodyKind::Json => {
-                let mut walk = Walk { redactor: self, text: text.as_bytes(), at: 0, copied: 0, out: Vec::new() };
+                let mut walk = Walk {
+                    redactor: self,
+                    text: text.as_bytes(),
+                    at: 0,
+                    copied: 0,
+                    out: Vec::new(),
+                    plain_names: PlainNames::default(),
+                };
                 walk.space();
                 while walk.at < walk.text.len() {
                     walk.value(0)?;
@@ -60,6 +65,34 @@ struct Walk<'r, 't> {
     /// Up to where the text is in `out`, as it may be captured.
     copied: usize,
     out: Vec<u8>,
+    plain_names: PlainNames,
+}
+
+/// Short names that were found to be no secrets': objects of a list have the same ones again and again.
+#[derive(Default)]
+struct PlainNames([u64; 16]);
+
+impl PlainNames {
+    /// Whether a name is plain, which `is_plain` tells where it is not known.
+    fn holds(&mut self, name: &[u8], is_plain: impl FnOnce() -> bool) -> bool {
+        if !(1..8).contains(&name.len()) {
+            return is_plain();
+        }
+        let mut spelled = [0; 8];
+        spelled[..name.len()].copy_from_slice(name);
+        // The length tells apart what ends in zeros; a name has one, so no entry is 0 that is taken.
+        spelled[7] = name.len() as u8;
+        let key = u64::from_le_bytes(spelled);
+        let entry = &mut self.0[(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize];
+        if *entry == key {
+            return true;
+        }
+        let plain = is_plain();
+        if plain {
+            *entry = key;
+        }
+        plain
+    }
 }
 
 impl<'t> Walk<'_, 't> {
@@ -141,11 +174,10 @@ impl<'t> Walk<'_, 't> {
     /// Steps over a member's name. True where it is a secret's.
     fn name(&mut self) -> Option<bool> {
         let (raw, escaped) = self.string()?;
-        // Quotes are no part of a character, and the whole is UTF-8.
-        let name = std::str::from_utf8(raw).ok()?;
         Some(match escaped {
-            false => self.redactor.is_secret_name(name),
-            true => self.redactor.is_secret_name(&unescaped(name)),
+            false => !self.plain_names.holds(raw, || !self.redactor.is_secret(raw, &self.redactor.names)),
+            // Quotes are no part of a character, and the whole is UTF-8.
+            true => self.redactor.is_secret_name(&unescaped(std::str::from_utf8(raw).ok()?)),
         })
     }
 
@@ -154,12 +186,15 @@ impl<'t> Walk<'_, 't> {
         self.skip(b'"').then_some(())?;
         let (start, mut escaped) = (self.at, false);
         loop {
-            self.at += memchr2(b'"', b'\\', &self.text[self.at..])?;
-            if self.skip(b'"') {
-                break;
+            self.at += plain_bytes(&self.text[self.at..]);
+            self.at += 1;
+            match self.text.get(self.at - 1)? {
+                b'"' => return Some((&self.text[start..self.at - 1], escaped)),
+                b'\\' => {}
+                _ => return None,
             }
             escaped = true;
-            self.at += 2;
+            self.at += 1;
             match self.text.get(self.at - 1)? {
                 b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
                 b'u' => {
@@ -170,10 +205,6 @@ impl<'t> Walk<'_, 't> {
                 _ => return None,
             }
         }
-        let raw = &self.text[start..self.at - 1];
-        // All of them are looked at, which is done many at a time.
-        let holds_controls = raw.iter().fold(false, |found, byte| found | (*byte < 0x20));
-        (!holds_controls).then_some((raw, escaped))
     }
 
     fn word(&mut self, word: &[u8]) -> Option<()> {
@@ -204,6 +235,28 @@ impl<'t> Walk<'_, 't> {
         self.at += count;
         (count > 0).then_some(())
     }
+}
+
+/// How many bytes stand before the first that is a quote, a backslash or a control character: eight at a time, because most strings are short.
+fn plain_bytes(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES << 7;
+    /// Where a byte is zero its highest bit is set; below the first of those no other is.
+    fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word
+    }
+    let mut at = 0;
+    while let Some(word) = text[at..].first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        let controls = word.wrapping_sub(ONES * 0x20) & !word;
+        let found =
+            (controls | zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')))) & HIGH;
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at + text[at..].iter().take_while(|byte| !matches!(byte, ..0x20 | b'"' | b'\\')).count()
 }
 
 /// A valid JSON string's characters; a lone surrogate is U+FFFD.
@@ -288,6 +341,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn plain_bytes_end_where_a_walk_would(text in proptest::collection::vec(prop_oneof![4 => 0x20u8..=0xff, 1 => any::<u8>()], 0..40)) {
+            let walked = text.iter().take_while(|byte| **byte >= 0x20 && !b"\"\\".contains(byte)).count();
+            prop_assert_eq!(plain_bytes(&text), walked);
+        }
+
         #[test]
         fn a_body_is_redacted_as_its_value_would_be(value in values(), pretty in any::<bool>()) {
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();

@@ -45,6 +45,7 @@ pub(crate) fn router(shop: Shop) -> Router {
         .route("/stream", get(ticker))
         .route("/blob", get(download))
         .route("/echo", post(echo))
+        .route("/call", get(call))
         .route("/upload", post(upload))
         .route("/note", post(note))
         .route("/error", get(|| async { (StatusCode::INTERNAL_SERVER_ERROR, "the till is jammed\n") }))
@@ -127,6 +128,20 @@ impl Default for Blob {
     fn default() -> Self {
         Blob { size: 1 << 20, seed: 1 }
     }
+}
+
+#[derive(Deserialize)]
+struct Call {
+    to: String,
+}
+
+/// Asks whoever is named, and gives the answer on: an outbound call that shares the request's trace.
+async fn call(State(shop): State<Shop>, Query(Call { to }): Query<Call>) -> Response {
+    let answer = match shop.client.post(to).body("called").send().await {
+        Ok(answer) => answer.bytes().await.ok(),
+        Err(_) => None,
+    };
+    answer.map_or_else(|| StatusCode::BAD_GATEWAY.into_response(), IntoResponse::into_response)
 }
 
 async fn download(Query(Blob { size, seed }): Query<Blob>) -> Response {
