@@ -14,7 +14,7 @@ from .identity import TraceParent, new_id, now_us
 from .queue import MESSAGE_BYTES
 from .settings import Settings
 from .sink import Sink
-from .writer import FLUSH, REOPEN, Headers, Start
+from .writer import FLUSH, REOPEN, TELL, Headers, Start
 
 #: How many seconds the process's end waits for the output.
 EXIT_PATIENCE_S = 2.0
@@ -141,6 +141,15 @@ class Emitter:
         done = threading.Event()
         core.queue.order((FLUSH, done))
         return done.wait(timeout)
+
+    def settle(self, timeout: float = EXIT_PATIENCE_S) -> bool:
+        """As :meth:`flush`, with a ``meta`` line behind it: for servers that end without the interpreter's exit hooks. Captures may follow."""
+        core = self._current_core()
+        if core is None or core.queue.is_closed:
+            return True
+        if core.start_writer():
+            core.queue.order((TELL,))
+        return self.flush(timeout)
 
     def reopen(self) -> None:
         """Opens an output file again, after the file there was renamed away; any other output goes on."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .core import Core
 
 #: Kinds of messages: each is followed by what :class:`Writer`'s method of that name takes.
-BEGIN, BODY, RESPOND, END, FLUSH, REOPEN = range(6)
+BEGIN, BODY, RESPOND, END, FLUSH, TELL, REOPEN = range(7)
 #: Parts of a capture.
 REQ, RES = 0, 1
 _NAMES = ("req", "res")
@@ -101,7 +101,7 @@ class Writer:
         self._told = core.counts()
         self._told_at = time.monotonic()
         self._second = (-1, "")
-        self._handlers = (self._begin, self._body, self._respond, self._end, self._flush, self._reopen)
+        self._handlers = (self._begin, self._body, self._respond, self._end, self._flush, self._tell, self._reopen)
 
     def run(self) -> None:
         """Runs until the queue is closed and empty."""
