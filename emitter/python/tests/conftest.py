@@ -13,6 +13,7 @@ class Exchange:
     """One capture as its lines tell it."""
 
     def __init__(self, records):
+        self.id = records[0]["cap1"]
         self.parts = {}
         for name in ("req", "res"):
             chunks = sorted((r for r in records if r["part"] == name), key=lambda r: r["seq"])
