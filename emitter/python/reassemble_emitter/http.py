@@ -1,10 +1,8 @@
-"""What the HTTP integrations share: the trace of a request, and which messages have no body."""
+"""What the HTTP integrations share: what headers tell of a message, and how the app is kept from faults."""
 
 import functools
 from typing import Any, Callable, Iterable, Optional, Tuple
 
-from .context import CaptureContext, current
-from .identity import TraceParent
 from .writer import Headers, Text, header_text
 
 TRACEPARENT = "traceparent"
@@ -37,15 +35,6 @@ def has_no_body(method: str, status: int) -> bool:
 def protocol(version: str) -> str:
     """The protocol as heads spell it, of a version such as ``1.1`` or ``2``."""
     return {"2": "h2", "2.0": "h2", "3": "h3", "3.0": "h3"}.get(version, f"http/{version}")
-
-
-def outbound_trace(given: Optional[str]) -> "Tuple[TraceParent, Optional[CaptureContext]]":
-    """The trace of an outbound call whose ``traceparent`` is ``given``, and the inbound request that causes it."""
-    context = current.get()
-    trace = TraceParent.parse(given)
-    if trace is None:
-        trace = context.trace.child() if context else TraceParent.new()
-    return trace, context
 
 
 def harmless(work: Callable[..., None]) -> Callable[..., None]:
