@@ -3,10 +3,10 @@
 from typing import Any, Awaitable, Callable, MutableMapping, Optional, Tuple
 from urllib.parse import quote
 
-from .capture import Capture, describe
+from .capture import DISCONNECTED, Capture, describe
 from .context import current
 from .emitter import Emitter, context_of
-from .http import DISCONNECTED, TRACEPARENT, body_length, harmless, has_no_body, header, protocol
+from .http import TRACEPARENT, body_length, harmless, has_no_body, header, protocol
 from .identity import TraceParent
 
 Scope = MutableMapping[str, Any]
@@ -54,7 +54,7 @@ class CaptureMiddleware:
         try:
             method = scope.get("method", "GET")
             target = scope.get("raw_path")
-            path = target.decode("latin-1") if target else quote(scope["path"], safe="/:@!$&'()*+,;=~")
+            path = target.decode("latin-1").partition("?")[0] if target else quote(scope["path"], safe="/:@!$&'()*+,;=~")
             if not self.emitter.lets(method, path):
                 return None
             headers = list(scope["headers"])
@@ -165,7 +165,7 @@ class _Exchange:
         if kind == "http.response.start":
             headers = list(message.get("headers", ()))
             self._trailers = bool(message.get("trailers", False))
-            self._capture.respond(message["status"], headers)
+            self._capture._respond(message["status"], headers)
             response.filter_body(header(headers, "content-type") or "")
             if has_no_body(self._method, message["status"]):
                 response.end()
@@ -223,7 +223,7 @@ class _Handshake:
         response = self._capture.response
         if not response.ended:
             if status is not None:
-                self._capture.respond(status, list(message.get("headers", ())))
+                self._capture._respond(status, list(message.get("headers", ())))
             if message["type"] == "websocket.http.response.body":
                 response.body(message.get("body", b""))
             if message["type"] != "websocket.http.response.start" and not message.get("more_body", False):

@@ -6,11 +6,11 @@ capture that is held (E-2.3) has queued nothing: its messages wait here, counted
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Tuple, Type, Union
 
 from .lines import MAX_ERROR_BYTES
 from .queue import CLOSING_BYTES, MESSAGE_BYTES
-from .writer import BEGIN, BODY, END, REQ, RES, RESPOND, Headers, Start, Track
+from .writer import BEGIN, BODY, END, REQ, RES, RESPOND, Headers, Start, Text, Track
 
 if TYPE_CHECKING:
     from .core import Core
@@ -19,6 +19,23 @@ if TYPE_CHECKING:
 HELD_BODY_BYTES = 64 * 1024
 
 Body = Union[bytes, bytearray, memoryview, str]
+#: Headers as an app gives them: pairs, or a mapping.
+AnyHeaders = Union[Mapping[Text, Text], Iterable[Tuple[Text, Text]]]
+
+#: What a part says whose client went away.
+DISCONNECTED = "client disconnected"
+
+
+def pairs_of(headers: Optional[AnyHeaders]) -> Optional[Headers]:
+    """Headers as pairs of texts or bytes, whatever the app gave."""
+    if headers is None:
+        return None
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return [(_text(name), _text(value)) for name, value in pairs]
+
+
+def _text(value: Any) -> Text:
+    return value if isinstance(value, (str, bytes)) else str(value)
 
 
 def cost_of(headers: Optional[Headers]) -> int:
@@ -117,7 +134,8 @@ class Half:
         if capture is None or capture._core is None:
             return
         if not self.begun:
-            capture._respond(None, None, failed=bool(error))
+            # A client that hung up is no failure of the app's.
+            capture._respond(None, None, failed=error not in ("", DISCONNECTED))
             if capture._core is None:
                 return
         self.ended = True
@@ -174,9 +192,9 @@ class Capture:
         """Adds to the request's body: a statement, arguments, a message. Text is taken as UTF-8."""
         self.request.body(data)
 
-    def respond(self, status: Union[int, str, None] = None, headers: Optional[Headers] = None) -> None:
+    def respond(self, status: Union[int, str, None] = None, headers: Optional[AnyHeaders] = None) -> None:
         """Begins the response: an HTTP status as an integer, any other protocol's (an SQLSTATE, a gRPC status name) as text."""
-        self._respond(status, headers)
+        self._respond(status, pairs_of(headers))
 
     def response_body(self, data: Body) -> None:
         """Adds to the response's body: rows as JSON, a reply."""

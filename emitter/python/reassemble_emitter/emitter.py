@@ -7,7 +7,7 @@ from multiprocessing import util as multiprocessing_util
 from types import TracebackType
 from typing import Any, Dict, Mapping, Optional, Set, Type, Union
 
-from .capture import Capture, cost_of
+from .capture import AnyHeaders, Capture, cost_of, pairs_of
 from .context import CaptureContext, current
 from .core import Core, Counts
 from .identity import TraceParent, new_id, now_us
@@ -58,7 +58,7 @@ class Emitter:
         url: str,
         *,
         direction: str = "out",
-        headers: Optional[Headers] = None,
+        headers: Optional[AnyHeaders] = None,
         peer: Optional[str] = None,
         trace: Union[TraceParent, str, None] = None,
         parent: Optional[str] = None,
@@ -68,7 +68,7 @@ class Emitter:
         """Begins a capture of anything that no integration sees: ``proto`` is the protocol (``postgres``, ``kafka``, …), ``method`` the operation,
         ``url`` the target.
 
-        ``direction`` is ``out`` where this app calls and ``in`` where it was called. ``headers`` are pairs of names and values; bytes that are not UTF-8 are
+        ``direction`` is ``out`` where this app calls and ``in`` where it was called. ``headers`` are pairs of names and values, or a mapping; bytes that are not UTF-8 are
         written as Latin-1. ``trace`` and ``parent`` are those of the inbound request within which the code runs, unless given. ``oneway``: no
         response will come.
         """
@@ -79,7 +79,7 @@ class Emitter:
             trace = trace or context.trace
             parent = parent or context.id
         tags = {str(name): str(value) for name, value in tags.items()} if tags else None
-        started = self.start(proto, method, url, direction, headers, peer, trace, parent, tags, oneway)
+        started = self.start(str(proto), str(method), str(url), direction, pairs_of(headers), peer, trace, parent, tags, oneway)
         return started or Capture()
 
     def start(

@@ -6,8 +6,6 @@ from typing import Any, Callable, Iterable, Optional, Tuple
 from .writer import Headers, Text, header_text
 
 TRACEPARENT = "traceparent"
-#: What a part says whose client or server went away.
-DISCONNECTED = "client disconnected"
 
 
 def header(headers: Iterable[Tuple[Text, Text]], name: str) -> Optional[str]:

@@ -82,7 +82,7 @@ def _begin(emitter: Emitter, request: httpx.Request) -> Tuple[Optional[Capture],
 def _respond(capture: Capture, request: httpx.Request, response: httpx.Response) -> None:
     headers = list(response.headers.raw)
     half = capture.response
-    capture.respond(response.status_code, headers)
+    capture._respond(response.status_code, headers)
     half.filter_body(header(headers, "content-type") or "")
     if has_no_body(request.method, response.status_code):
         end_call(capture, "")

@@ -8,7 +8,7 @@ import base64
 import hmac
 import json
 import zlib
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from json.encoder import encode_basestring
 from typing import Any, Callable, Dict, Optional, Union
 
@@ -58,7 +58,7 @@ def _escaped(text: str) -> bytes:
 
 
 def _unescaped(escaped: bytes) -> bytes:
-    return scanstring(escaped.decode() + '"', 0)[0].encode()
+    return str(scanstring(escaped.decode() + '"', 0)[0]).encode()
 
 
 def _cut(escaped: bytes, start: int, room: int) -> int:
@@ -98,7 +98,7 @@ class PartWriter:
         self._key = key
         self._put = put
         self._seq = -1
-        self._pending: Union[bytes, bytearray] = b""
+        self._pending = bytearray()
         self._binary = False
         self._len = 0
         self._crc = 0
@@ -125,7 +125,7 @@ class PartWriter:
     def finish(self, tail: Dict[str, Any]) -> None:
         """Ends the part; ``tail`` is the tail without ``len`` and ``crc``."""
         self._pieces(True)
-        self._pending = b""
+        self._pending = bytearray()
         text = to_json({"len": self._len, "crc": f"{self._crc:08x}", **tail})
         raw = text.encode()
         escaped = _escaped(text) if self._key else b""

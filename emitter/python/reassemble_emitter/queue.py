@@ -94,7 +94,8 @@ class Queue:
 
     def take(self) -> Tuple[int, List[Message]]:
         """The next messages in their order, and what they cost; for the writer alone."""
-        cost, taken = 0, []
+        cost = 0
+        taken: List[Message] = []
         messages = self._messages
         while messages and len(taken) < _BATCH:
             each, message = messages.popleft()

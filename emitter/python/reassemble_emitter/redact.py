@@ -7,7 +7,7 @@ names stay, and every other byte stays as it was.
 import json
 import re
 from itertools import accumulate
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Callable, Iterable, List, Optional, Tuple
 from urllib.parse import unquote_plus
 
@@ -174,7 +174,7 @@ def _without_userinfo(url: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return scanstring(name + '"', 0)[0] if "\\" in name else name
+    return str(scanstring(name + '"', 0)[0]) if "\\" in name else name
 
 
 def _skip_space(text: str, at: int) -> int:

@@ -22,7 +22,7 @@ _Pools = TypeVar("_Pools", bound=Union[urllib3.PoolManager, HTTPConnectionPool])
 def capture(pools: _Pools, emitter: Emitter) -> _Pools:
     """Has all that a manager's (or a pool's) new connections carry captured; gives the same manager."""
     if isinstance(pools, HTTPConnectionPool):
-        pools.ConnectionCls = type("CapturedConnection", (_Captured, pools.ConnectionCls), {"_emitter": emitter})  # type: ignore[assignment]
+        pools.ConnectionCls = type("CapturedConnection", (_Captured, pools.ConnectionCls), {"_emitter": emitter})
         return pools
     new_pool = pools._new_pool
 
@@ -89,7 +89,7 @@ def capture_response(begun: Capture, response: Any) -> None:
     """Captures a ``urllib3.HTTPResponse`` as its body is read."""
     headers = list(response.headers.items())
     half = begun.response
-    begun.respond(response.status, headers)
+    begun._respond(response.status, headers)
     half.filter_body(header(headers, "content-type") or "")
     half.expected = getattr(response, "length_remaining", None)
     if half.expected == 0:
@@ -124,7 +124,7 @@ class _Tap:
         response.close = self.close
 
     def fp_read(self, *args: Any, **kwargs: Any) -> bytes:
-        data = self._guarded(self._fp_read, *args, **kwargs)
+        data: bytes = self._guarded(self._fp_read, *args, **kwargs)
         amount = args[0] if args else kwargs.get("amt")
         half = self._capture.response
         half.body(data)
@@ -133,7 +133,7 @@ class _Tap:
         return data
 
     def handle_chunk(self, *args: Any) -> bytes:
-        data = self._guarded(self._handle_chunk, *args)
+        data: bytes = self._guarded(self._handle_chunk, *args)
         self._capture.response.body(data)
         return data
 

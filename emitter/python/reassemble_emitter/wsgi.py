@@ -4,10 +4,10 @@ from types import TracebackType
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Type
 from urllib.parse import quote
 
-from .capture import Capture, describe
+from .capture import DISCONNECTED, Capture, describe
 from .context import CaptureContext, current
 from .emitter import Emitter, context_of
-from .http import DISCONNECTED, body_length, harmless, has_no_body, header, protocol
+from .http import body_length, harmless, has_no_body, header, protocol
 from .identity import TraceParent
 from .writer import Text
 
@@ -140,7 +140,7 @@ class _Exchange:
         response = self._capture.response
         if response.begun:
             return
-        self._capture.respond(self._status or None, self._headers)
+        self._capture._respond(self._status or None, self._headers)
         response.filter_body(header(self._headers, "content-type") or "")
         length = header(self._headers, "content-length")
         response.expected = int(length) if length and length.isdigit() else None

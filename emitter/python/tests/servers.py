@@ -18,18 +18,22 @@ def free_port():
 
 
 @contextlib.contextmanager
-def serving(command, log, **environ):
-    """Runs a server of ``command`` (``{port}`` in it is replaced), its standard output to ``log``'s file; gives its address."""
+def serving(command, log, through_pipe=False, **environ):
+    """Runs a server of ``command`` (``{port}`` in it is replaced), its standard output to ``log``'s file, or to a pipe to there; gives its address."""
     port = free_port()
     command = [sys.executable, "-m", *(word.format(port=port) for word in command)]
-    with open(log.path, "ab") as out:
+    with contextlib.ExitStack() as stack:
+        out = stack.enter_context(open(log.path, "ab"))
+        if through_pipe:
+            reader = stack.enter_context(subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=out))
+            out = reader.stdin
         process = subprocess.Popen(command, cwd=HERE, stdout=out, stderr=subprocess.DEVNULL, env={**os.environ, "CAPTURE_SERVICE": "shop", **environ})
-    try:
-        _wait_for(port, process)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+        try:
+            _wait_for(port, process)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
 
 
 def _wait_for(port, process):

@@ -339,3 +339,32 @@ def test_an_output_without_a_reader_costs_captures_alone():
     said = child.stderr.read().decode()
     assert child.wait(timeout=30) == 0
     assert said == "(1, 0, 2, 0, 2)"
+
+
+def test_an_output_that_is_not_read_holds_nobody_up():
+    program = (
+        "import sys\nfrom reassemble_emitter import Emitter, Settings\nemitter = Emitter(Settings(queue_limit=100_000))\n"
+        "for _ in range(200):\n    with emitter.begin('x', 'y', 'z') as capture:\n        capture.request_body(b'b' * 5000)\n"
+        "counts = emitter.counts()\nsys.stderr.write(f'{counts.begun + counts.dropped} {counts.dropped > 100}')\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stderr.read().decode() == "200 True"
+    assert child.wait(timeout=30) == 0
+    child.stdout.close()
+
+
+def test_a_client_that_hung_up_is_no_error_of_the_apps(make, log):
+    emitter = make(sample_rate=0, errors="always")
+    capture = emitter.begin("http/1.1", "GET", "/", direction="in")
+    capture.response.fail("client disconnected")
+    capture.finish()
+    emitter.shutdown()
+    assert log.exchanges() == [] and emitter.counts().sampled_out == 1
+
+
+def test_headers_may_be_a_mapping_of_anything(make, log):
+    emitter = make()
+    with emitter.begin("x", "y", "z", headers={"a": 1}) as capture:
+        capture.respond(200, {b"b": b"2"})
+    emitter.shutdown()
+    assert log.only().req.head["headers"] == [["a", "1"]] and log.only().res.head["headers"] == [["b", "2"]]

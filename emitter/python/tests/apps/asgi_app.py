@@ -2,13 +2,17 @@
 
 import asyncio
 
+import httpx
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import Response, StreamingResponse
 
 from reassemble_emitter import Emitter, current_context
 from reassemble_emitter.asgi import CaptureMiddleware
+from reassemble_emitter.httpx import AsyncCaptureTransport
 
 inner = FastAPI()
+emitter = Emitter.from_env()
+client = httpx.AsyncClient(transport=AsyncCaptureTransport(emitter))
 
 
 @inner.get("/hello/{name}")
@@ -74,6 +78,13 @@ async def context():
     return {"id": here.id, "trace": str(here.trace)}
 
 
+@inner.api_route("/ask", methods=["GET", "POST"])
+async def ask(request: Request, path: str):
+    content = await request.body() or None
+    answer = await client.request(request.method, str(request.base_url)[:-1] + path, content=content)
+    return Response(answer.content, media_type=answer.headers["content-type"])
+
+
 @inner.get("/nothing")
 async def nothing():
     return Response(status_code=204)
@@ -86,4 +97,4 @@ async def socket(websocket: WebSocket):
     await websocket.close()
 
 
-app = CaptureMiddleware(inner, Emitter.from_env())
+app = CaptureMiddleware(inner, emitter)
