@@ -10,7 +10,7 @@ import httpx
 from .capture import Capture
 from .emitter import Emitter
 from .http import TRACEPARENT, harmless, has_no_body, header
-from .outbound import begin_call, end_call, fail_call
+from .outbound import begin_call, end_call, fail_call, take
 
 _DROPPED = "body not read to its end"
 
@@ -106,13 +106,13 @@ class _Sent(httpx.SyncByteStream, httpx.AsyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._inner:  # type: ignore[attr-defined]
-            self._capture.request.body(piece)
+            take(self._capture.request, piece)
             yield piece
         self._capture.request.end()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._inner:  # type: ignore[attr-defined]
-            self._capture.request.body(piece)
+            take(self._capture.request, piece)
             yield piece
         self._capture.request.end()
 
@@ -127,7 +127,7 @@ class _Received(httpx.SyncByteStream, httpx.AsyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         try:
             for piece in self._inner:  # type: ignore[attr-defined]
-                self._capture.response.body(piece)
+                take(self._capture.response, piece)
                 yield piece
         except GeneratorExit:
             raise
@@ -139,7 +139,7 @@ class _Received(httpx.SyncByteStream, httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for piece in self._inner:  # type: ignore[attr-defined]
-                self._capture.response.body(piece)
+                take(self._capture.response, piece)
                 yield piece
         except GeneratorExit:
             raise

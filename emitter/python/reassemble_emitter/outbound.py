@@ -3,7 +3,7 @@
 import io
 from typing import Any, Iterable, Iterator, List, Optional, Tuple
 
-from .capture import Capture, describe
+from .capture import Capture, Half, describe
 from .context import current
 from .emitter import Emitter
 from .filters import path_of
@@ -66,7 +66,12 @@ def captured_body(capture: Capture, body: Any) -> Any:
         return body
     if hasattr(body, "read"):
         return _File(body, capture)
-    return _pieces(body, capture)
+    try:
+        request.body(memoryview(body))
+    except TypeError:
+        return _pieces(body, capture) if hasattr(body, "__iter__") else body
+    request.end()
+    return body
 
 
 class _File:
@@ -96,11 +101,12 @@ class _File:
 
 def _pieces(body: Iterable[Any], capture: Capture) -> Iterator[Any]:
     for piece in body:
-        _took(capture, piece)
+        take(capture.request, piece)
         yield piece
     capture.request.end()
 
 
 @harmless
-def _took(capture: Capture, piece: Any) -> None:
-    capture.request.body(piece)
+def take(half: Half, piece: Any) -> None:
+    """Captures a piece that a client passes on, whatever it is."""
+    half.body(piece)

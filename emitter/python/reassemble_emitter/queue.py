@@ -18,6 +18,7 @@ MESSAGE_BYTES = 128
 
 _LINGER_S = 0.004
 _LINGER_ROUNDS = 50
+_LONGEST_SLEEP_S = 3600.0
 _BATCH = 256
 _AWAKE, _LINGERS, _SLEEPS = range(3)
 
@@ -114,7 +115,7 @@ class Queue:
         else:
             self._writer_is = _SLEEPS
             if not self._messages and not self.is_closed:
-                self._bell.acquire(timeout=longest)
+                self._bell.acquire(timeout=min(max(longest, _LINGER_S), _LONGEST_SLEEP_S))
         self._writer_is = _AWAKE
 
     def _wake_if_due(self) -> None:

@@ -368,3 +368,14 @@ def test_headers_may_be_a_mapping_of_anything(make, log):
         capture.respond(200, {b"b": b"2"})
     emitter.shutdown()
     assert log.only().req.head["headers"] == [["a", "1"]] and log.only().res.head["headers"] == [["b", "2"]]
+
+
+def test_an_open_descriptor_may_be_the_output():
+    reading, writing = os.pipe()
+    emitter = Emitter(Settings(output=f"fd:{writing}"))
+    emitter.begin("x", "y", "z", oneway=True).finish()
+    emitter.shutdown()
+    os.fstat(writing)
+    assert os.read(reading, 65536).count(b"\n") == 2
+    os.close(reading)
+    os.close(writing)

@@ -289,8 +289,9 @@ def test_a_file_is_uploaded_and_wound_back(make, log, url):
     assert session.post(f"{url}/moved", data=io.BytesIO(body)).content == body
     http = capture_manager(urllib3.PoolManager(), emitter)
     assert http.request("POST", f"{url}/echo", body=io.BytesIO(body)).data == body
+    assert http.request("POST", f"{url}/echo", body=memoryview(body)).data == body
     emitter.shutdown()
-    assert [call.req.body for call in log.exchanges()] == [body] * 3
+    assert [call.req.body for call in log.exchanges()] == [body] * 4
 
 
 def test_filters_count_for_calls_too(make, log, url):
