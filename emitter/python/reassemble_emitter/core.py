@@ -1,0 +1,110 @@
+"""What all captures of one process share: settings, queue, counters, output, and the writer's thread, which starts with the first capture."""
+
+import os
+import threading
+from typing import NamedTuple, Optional
+
+from .filters import Filter, RateLimit, endpoint, path_of
+from .identity import is_sampled, new_instance
+from .queue import Queue
+from .settings import Settings, host_name, program_name
+from .sink import Sink
+from .writer import Writer
+
+
+class Counts(NamedTuple):
+    """What happened to this process's captures."""
+
+    #: Captures admitted.
+    begun: int = 0
+    #: Captures of which every line was written.
+    finished: int = 0
+    #: Captures dropped whole, for the queue was full or the output is gone.
+    dropped: int = 0
+    #: Captures that sampling or the rate limit left out.
+    sampled_out: int = 0
+    #: Lines that the output did not take.
+    lost_lines: int = 0
+
+
+class Core:
+    """One process's share of an emitter; a forked child gets one of its own."""
+
+    def __init__(self, settings: Settings, sink: Sink) -> None:
+        self.settings = settings
+        self.sink = sink
+        self.pid = os.getpid()
+        self.service = settings.service or program_name()
+        self.host = host_name()
+        self.inst = new_instance()
+        self.queue = Queue(settings.queue_limit)
+        self.redactor = settings.redactor()
+        self.methods = Filter(settings.only_methods, settings.skip_methods, ignore_case=True)
+        self.paths = Filter(settings.only_paths, settings.skip_paths)
+        self.body_types = Filter(settings.only_body_types, settings.skip_body_types, ignore_case=True)
+        self.limit = None if settings.rate_limit is None else RateLimit(settings.rate_limit)
+        self.always_errors = settings.errors == "always"
+        # Written by the writer alone.
+        self.finished = 0
+        self.lost_lines = 0
+        self._dropped = 0
+        self._sampled_out = 0
+        self._lock = threading.RLock()
+        self._thread: Optional[threading.Thread] = None
+        self._why = "limit" if self.limit else "sample" if settings.sample_rate < 1 else "all"
+
+    def forked(self) -> "Core":
+        """The core of a child that was forked from this one's process."""
+        child = Core(self.settings, self.sink.forked())
+        child.queue.is_closed = self.queue.is_closed
+        return child
+
+    def lets(self, method: str, path: str) -> bool:
+        """Whether the filters let a request in."""
+        return self.methods.lets(method) and self.paths.lets(path)
+
+    def takes(self, capture_id: str, trace_id: Optional[str], method: str, url: str) -> Optional[str]:
+        """Why sampling and the rate limit take a capture; ``None`` where they leave it out, which is not counted yet."""
+        settings = self.settings
+        key = trace_id if trace_id and settings.sample_by == "trace" else capture_id
+        if not is_sampled(key, settings.sample_rate):
+            return None
+        if self.limit is not None and not self.limit.takes(endpoint(method, path_of(url))):
+            return None
+        return self._why
+
+    def start_writer(self) -> bool:
+        """Makes sure that the writer runs; false where there can be none."""
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    thread = threading.Thread(target=Writer(self).run, name="capture-writer", daemon=True)
+                    try:
+                        thread.start()
+                    except RuntimeError:
+                        return False
+                    self._thread = thread
+        return True
+
+    def drop(self) -> None:
+        """Counts a capture that was dropped whole."""
+        with self._lock:
+            self._dropped += 1
+
+    def sample_out(self) -> None:
+        """Counts a capture that was left out."""
+        with self._lock:
+            self._sampled_out += 1
+
+    def counts(self) -> Counts:
+        """What happened so far."""
+        return Counts(self.queue.admitted, self.finished, self._dropped, self._sampled_out, self.lost_lines)
+
+    def shut_down(self, timeout: float) -> bool:
+        """Closes the queue and waits for the writer, at most ``timeout`` seconds; false where that was not enough."""
+        self.queue.close()
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return True
+        thread.join(timeout)
+        return not thread.is_alive()

@@ -1,0 +1,209 @@
+"""The emitter: the handle that an app holds, what becomes of it in a forked child, and how it ends."""
+
+import atexit
+import os
+import threading
+from multiprocessing import util as multiprocessing_util
+from types import TracebackType
+from typing import Any, Dict, Mapping, Optional, Set, Type, Union
+
+from .capture import AnyHeaders, Capture, cost_of, pairs_of
+from .context import CaptureContext, current
+from .core import Core, Counts
+from .identity import TraceParent, new_id, now_us
+from .queue import MESSAGE_BYTES
+from .settings import Settings
+from .sink import Sink
+from .writer import FLUSH, REOPEN, TELL, Headers, Start
+
+#: How many seconds the process's end waits for the output.
+EXIT_PATIENCE_S = 2.0
+
+# Kept until they are shut down: what they have queued must not go with the last handle.
+_emitters: "Set[Emitter]" = set()
+
+
+class Emitter:
+    """Takes captures and hands them to a writer's thread of its own.
+
+    ``Emitter(Settings(service="shop"))`` is set by calls, ``Emitter.from_env()`` by the environment. Raises :class:`SettingsError` where a setting has
+    a value that it can't have or the output can't be opened. Nothing that it does later raises.
+
+    At the process's end, and where it is used as a context manager at its block's, what is queued is written, for two seconds at most. A process that is
+    forked captures on in the child as a process of its own.
+    """
+
+    def __init__(self, settings: Optional[Settings] = None) -> None:
+        self.settings = settings or Settings()
+        self._core: Optional[Core] = None
+        if self.settings.output != "off":
+            self._core = Core(self.settings, Sink.open(self.settings.output))
+            _emitters.add(self)
+            multiprocessing_util.register_after_fork(self, _end_with_multiprocessing_child)
+
+    @classmethod
+    def from_env(cls, environ: Optional[Mapping[str, str]] = None, **settings: Any) -> "Emitter":
+        """An emitter that ``settings`` (see :class:`Settings`) and then the environment set."""
+        return cls(Settings(**settings).env(environ))
+
+    @classmethod
+    def disabled(cls) -> "Emitter":
+        """An emitter that captures nothing and runs no thread."""
+        return cls(Settings(output="off"))
+
+    def begin(
+        self,
+        proto: str,
+        method: str,
+        url: str,
+        *,
+        direction: str = "out",
+        headers: Optional[AnyHeaders] = None,
+        peer: Optional[str] = None,
+        trace: Union[TraceParent, str, None] = None,
+        parent: Optional[str] = None,
+        tags: Optional[Dict[str, str]] = None,
+        oneway: bool = False,
+    ) -> Capture:
+        """Begins a capture of anything that no integration sees: ``proto`` is the protocol (``postgres``, ``kafka``, …), ``method`` the operation,
+        ``url`` the target.
+
+        ``direction`` is ``out`` where this app calls and ``in`` where it was called. ``headers`` are pairs of names and values, or a mapping; bytes that are not UTF-8 are
+        written as Latin-1. ``trace`` and ``parent`` are those of the inbound request within which the code runs, unless given. ``oneway``: no
+        response will come.
+        """
+        context = current.get()
+        if isinstance(trace, str):
+            trace = TraceParent.parse(trace)
+        if context is not None:
+            trace = trace or context.trace
+            parent = parent or context.id
+        tags = {str(name): str(value) for name, value in tags.items()} if tags else None
+        started = self.start(str(proto), str(method), str(url), direction, pairs_of(headers), peer, trace, parent, tags, oneway)
+        return started or Capture()
+
+    def start(
+        self,
+        proto: str,
+        method: str,
+        url: str,
+        direction: str,
+        headers: Optional[Headers],
+        peer: Optional[str],
+        trace: Optional[TraceParent],
+        parent: Optional[str],
+        tags: Optional[Dict[str, str]] = None,
+        oneway: bool = False,
+    ) -> Optional[Capture]:
+        """As :meth:`begin`, for those who write integrations: nothing is taken from the context, and ``None`` where nothing is captured."""
+        core = self._current_core()
+        if core is None or core.queue.is_closed:
+            return None
+        ts_us = now_us()
+        capture_id = new_id(ts_us)
+        trace_id = trace.trace_id if trace else None
+        why = core.takes(capture_id, trace_id, method, url)
+        if why is None and not core.always_errors:
+            core.start_writer()
+            core.sample_out()
+            return None
+        text = trace.text if trace else None
+        start = Start(capture_id, ts_us, direction, proto, method, url, headers, peer, text, parent, tags, oneway)
+        cost = len(method) + len(url) + cost_of(headers) + 4 * MESSAGE_BYTES
+        if tags:
+            cost += sum(len(name) + len(value) + MESSAGE_BYTES for name, value in tags.items())
+        capture = Capture(core, start)
+        if why is None:
+            core.start_writer()
+            return capture if capture._hold(start, cost) else None
+        start.why = why
+        return capture if capture._begin(start, cost) else None
+
+    def lets(self, method: str, path: str) -> bool:
+        """Whether anything is captured and the filters let an HTTP request in."""
+        core = self._current_core()
+        return core is not None and not core.queue.is_closed and core.lets(method, path)
+
+    def counts(self) -> Counts:
+        """What happened so far in this process."""
+        core = self._current_core()
+        return core.counts() if core else Counts()
+
+    def flush(self, timeout: float = EXIT_PATIENCE_S) -> bool:
+        """Waits until all that was captured so far is written, at most ``timeout`` seconds; false where that was not enough."""
+        core = self._current_core()
+        if core is None:
+            return True
+        if core.queue.is_closed:
+            return core.shut_down(timeout)
+        if not core.start_writer():
+            return False
+        done = threading.Event()
+        core.queue.order((FLUSH, done))
+        return done.wait(timeout)
+
+    def settle(self, timeout: float = EXIT_PATIENCE_S) -> bool:
+        """As :meth:`flush`, with a ``meta`` line behind it: for servers that end without the interpreter's exit hooks. Captures may follow."""
+        core = self._current_core()
+        if core is None or core.queue.is_closed:
+            return True
+        if core.start_writer():
+            core.queue.order((TELL,))
+        return self.flush(timeout)
+
+    def reopen(self) -> None:
+        """Opens an output file again, after the file there was renamed away; any other output goes on."""
+        core = self._current_core()
+        if core is not None and core.start_writer():
+            core.queue.order((REOPEN,))
+
+    def shutdown(self, timeout: float = EXIT_PATIENCE_S) -> bool:
+        """Ends the emitter: nothing new is captured, and what is open ends with the error ``shutdown``. Waits for the output at most ``timeout``
+        seconds; false where that was not enough."""
+        core = self._current_core()
+        _emitters.discard(self)
+        return core is None or core.shut_down(timeout)
+
+    def __enter__(self) -> "Emitter":
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], fault: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self.shutdown()
+
+    def _current_core(self) -> Optional[Core]:
+        core = self._core
+        if core is not None and core.pid != os.getpid():
+            # Some servers fork without Python's own hooks.
+            core = self._core = core.forked()
+        return core
+
+
+def context_of(capture: Optional[Capture], trace: TraceParent) -> CaptureContext:
+    """The context of an inbound request."""
+    return CaptureContext(capture.id if capture else None, trace)
+
+
+def _after_fork() -> None:
+    for emitter in list(_emitters):
+        emitter._current_core()
+
+
+def _at_exit() -> None:
+    # All are closed before any is waited for, so that they share the patience.
+    emitters = list(_emitters)
+    for emitter in emitters:
+        emitter.shutdown(0)
+    for emitter in emitters:
+        emitter.shutdown()
+
+
+def _end_with_multiprocessing_child(emitter: Emitter) -> None:
+    # Such a child ends without the interpreter's exit hooks.
+    multiprocessing_util.Finalize(None, emitter.shutdown, exitpriority=0)
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

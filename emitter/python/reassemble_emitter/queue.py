@@ -1,0 +1,131 @@
+"""The queue between requests' threads and the writer: bounded in bytes, and never waited for by who puts something in.
+
+Invariants: ``bytes`` counts what is queued, what the writer holds of open parts, and the room that is kept for each open capture's end; only ends, for
+which room was kept, and orders to the writer pass the limit.
+
+The lock may be taken again by its own thread, for a signal's handler or a finalizer may capture in the midst of it. Waking a thread costs more than all
+else here, so the writer looks again every few milliseconds for a while before it sleeps until it is woken.
+"""
+
+import threading
+from collections import deque
+from typing import Any, Callable, Deque, List, Tuple
+
+#: What is kept for each open capture: two ends and a response's head without headers.
+CLOSING_BYTES = 1024
+#: What a message takes beside its texts.
+MESSAGE_BYTES = 128
+
+_LINGER_S = 0.004
+_LINGER_ROUNDS = 50
+_LONGEST_SLEEP_S = 3600.0
+_BATCH = 256
+_AWAKE, _LINGERS, _SLEEPS = range(3)
+
+#: The cost in bytes, then what the writer makes of it.
+Message = Tuple[Any, ...]
+
+
+class Queue:
+    """Messages on their way to the writer."""
+
+    def __init__(self, limit: int) -> None:
+        self._messages: Deque[Tuple[int, Message]] = deque()
+        self._limit = limit
+        self._lock = threading.RLock()
+        self._bytes = 0
+        self._idle_rounds = 0
+        self._writer_is = _AWAKE
+        # Released to wake the writer: unlike an event's, that takes no lock.
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self.is_closed = False
+        #: Captures admitted so far.
+        self.admitted = 0
+
+    def admit(self, make: Callable[[int], Message], cost: int) -> bool:
+        """Admits a capture, with room kept for its end: ``make`` is given its number, which counts from 1 without gaps in the order of the queue."""
+        with self._lock:
+            if self.is_closed or self._bytes + cost + CLOSING_BYTES > self._limit:
+                return False
+            self._bytes += cost + CLOSING_BYTES
+            self.admitted += 1
+            self._messages.append((cost, make(self.admitted)))
+        self._wake_if_due()
+        return True
+
+    def push(self, message: Message, cost: int) -> bool:
+        """Puts a message in, or refuses it where that passes the limit."""
+        with self._lock:
+            if self._bytes + cost > self._limit:
+                return False
+            self._bytes += cost
+            self._messages.append((cost, message))
+        self._wake_if_due()
+        return True
+
+    def push_reserved(self, message: Message) -> None:
+        """Puts in what room was kept for, or an order to the writer."""
+        self._messages.append((0, message))
+        self._wake_if_due()
+
+    def reserve(self, cost: int) -> bool:
+        """Counts bytes that are held elsewhere, or refuses them."""
+        with self._lock:
+            if self.is_closed or self._bytes + cost > self._limit:
+                return False
+            self._bytes += cost
+        return True
+
+    def release(self, cost: int) -> None:
+        """Gives bytes back; takes them, past the limit too, where ``cost`` is negative."""
+        if cost:
+            with self._lock:
+                self._bytes -= cost
+
+    def close(self) -> None:
+        """Admits nothing any more; the writer ends when it has written what is there."""
+        self.is_closed = True
+        self._ring()
+
+    def order(self, message: Message) -> None:
+        """Has the writer do something at once."""
+        self._messages.append((0, message))
+        self._ring()
+
+    def take(self) -> Tuple[int, List[Message]]:
+        """The next messages in their order, and what they cost; for the writer alone."""
+        cost = 0
+        taken: List[Message] = []
+        messages = self._messages
+        while messages and len(taken) < _BATCH:
+            each, message = messages.popleft()
+            cost += each
+            taken.append(message)
+        if taken:
+            self._idle_rounds = 0
+        return cost, taken
+
+    def wait(self, longest: float) -> None:
+        """Waits for messages, or ``longest`` seconds; for the writer alone."""
+        if self._idle_rounds < _LINGER_ROUNDS:
+            self._idle_rounds += 1
+            self._writer_is = _LINGERS
+            self._bell.acquire(timeout=_LINGER_S)
+        else:
+            self._writer_is = _SLEEPS
+            if not self._messages and not self.is_closed:
+                self._bell.acquire(timeout=min(max(longest, _LINGER_S), _LONGEST_SLEEP_S))
+        self._writer_is = _AWAKE
+
+    def _wake_if_due(self) -> None:
+        state = self._writer_is
+        if state == _SLEEPS or (state == _LINGERS and self._bytes * 2 > self._limit):
+            self._ring()
+
+    def _ring(self) -> None:
+        self._writer_is = _AWAKE
+        try:
+            self._bell.release()
+        except RuntimeError:
+            pass  # It rings already.
