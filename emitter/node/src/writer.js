@@ -82,14 +82,19 @@ class LineWriter {
 
   #runSoon() {
     this.#isSoon = true;
+    // Not unreferenced: such a one would wait for the next event, however long that takes.
     setImmediate(() => {
       this.#isSoon = false;
       this.#run();
-    }).unref();
+    });
   }
 
   /** Calls back once all that is queued now is written or lost. */
   whenIdle(done) {
+    if (this.#isDone) {
+      done();
+      return;
+    }
     this.#waiting.push(done);
     if (!this.#isWriting) this.#runSoon();
   }
