@@ -96,7 +96,21 @@ class Exchange {
       asked.end();
       return;
     }
-    followIncoming(request, asked, () => asked.abandon(asked.seen > 0 ? 'body not read to its end' : 'body not read'));
+    followIncoming(request, asked, () => this.#endUnread());
+  }
+
+  /** Ends a request that will not come to its end. */
+  #endUnread() {
+    const asked = this.#asked;
+    asked.abandon(asked.seen > 0 ? 'body not read to its end' : 'body not read');
+  }
+
+  /** Node.js forgets a request once it is answered: where its body has not ended by then, nothing tells when it will. */
+  #endForgotten() {
+    const request = this.#request;
+    if (!this.#asked.isOpen || request.httpVersionMajor !== 1) return;
+    if (request._dumped || !request.socket || request.socket.destroyed) this.#endUnread();
+    else request.socket.once('close', () => quietly(() => this.#endUnread()));
   }
 
   #followResponse() {
@@ -119,6 +133,7 @@ class Exchange {
     );
     response.once('close', () =>
       quietly(() => {
+        this.#endForgotten();
         if (!answered.isOpen) return;
         onHead();
         if (this.hasFailed) answered.fail('handler failed');
