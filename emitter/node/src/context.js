@@ -1,0 +1,29 @@
+'use strict';
+// The capture within which code runs, so that what it calls knows its cause. It follows promises, timers and callbacks.
+
+const { AsyncLocalStorage } = require('node:async_hooks');
+
+const storage = new AsyncLocalStorage();
+
+/**
+ * The inbound request within which the calling code runs.
+ * @returns {{id: string | undefined, trace: string} | undefined} `id` is undefined where this request is not captured; `trace` is its traceparent
+ */
+function currentContext() {
+  return storage.getStore();
+}
+
+/** Runs work within a context. */
+function within(context, work, ...args) {
+  return storage.getStore() === context ? work(...args) : storage.run(context, work, ...args);
+}
+
+/** Binds an event emitter to a context: its listeners run within it. Node.js runs a request's listeners within its connection's. */
+function bindEvents(events, context) {
+  const { emit } = events;
+  events.emit = function (...args) {
+    return storage.getStore() === context ? emit.apply(this, args) : storage.run(context, () => emit.apply(this, args));
+  };
+}
+
+module.exports = { currentContext, within, bindEvents };

@@ -1,0 +1,307 @@
+'use strict';
+// The cut of one part into lines (L-4): one method a rule.
+//
+// Heads, tails and lines are binary strings (see heads.js), so lengths are bytes, and escaping is `JSON.stringify`, whose escapes are those of L-3.4.
+//
+// Invariants: between calls the open line is a prefix without a piece, never longer than the limit; `pending` is body that the open line will hold,
+// at most one line's window.
+
+const { isUtf8 } = require('node:buffer');
+
+const { crc32, crcHex } = require('./crc.js');
+const { tailText } = require('./heads.js');
+const { sign, SIG_BYTES } = require('./sign.js');
+
+/** `}` and the newline. */
+const CLOSE_BYTES = 2;
+/** `,"text":"` and `"`, and `,"crc":"00000000"`. */
+const PIECE_BYTES = 27;
+/** `,"headf":"` or `,"tailf":"`, and `"`. */
+const FRAGMENT_BYTES = 11;
+/** The longest escape of one character: below this much room a line takes no piece. */
+const MIN_ROOM_BYTES = 6;
+
+const BACKSLASH = 0x5c;
+const NOTHING = Buffer.alloc(0);
+
+const isContinuation = (byte) => (byte & 0xc0) === 0x80;
+
+/** As many whole characters of a binary string as fit into `room` once escaped: their escaped form, and how many bytes they were. */
+function fit(text, room) {
+  let end = text.length;
+  if (end > room) {
+    end = room;
+    while (isContinuation(text.charCodeAt(end))) end--;
+  }
+  const escaped = JSON.stringify(end < text.length ? text.slice(0, end) : text).slice(1, -1);
+  if (escaped.length <= room) return { escaped, used: end };
+  const kept = escaped.slice(0, edgeBefore(escaped, room));
+  return { escaped: kept, used: JSON.parse(`"${kept}"`).length };
+}
+
+/** The last place up to `at` that splits neither a character nor an escape. */
+function edgeBefore(escaped, at) {
+  let edge = at;
+  while (isContinuation(escaped.charCodeAt(edge))) edge--;
+  for (let slash = edge - 1; slash >= Math.max(0, edge - 5); slash--) {
+    if (escaped.charCodeAt(slash) !== BACKSLASH) continue;
+    let run = slash;
+    while (run > 0 && escaped.charCodeAt(run - 1) === BACKSLASH) run--;
+    // Within a run of backslashes each second one is what the one before it escapes.
+    const begins = (slash - run) % 2 === 0;
+    const width = escaped[slash + 1] === 'u' ? 6 : 2;
+    return begins && slash + width > edge ? slash : edge;
+  }
+  return edge;
+}
+
+/** The least and greatest byte that may follow a first byte whose second is not any continuation. */
+const SECOND_BYTES = { 0xe0: [0xa0, 0xbf], 0xed: [0x80, 0x9f], 0xf0: [0x90, 0xbf], 0xf4: [0x80, 0x8f] };
+
+/** Where the character begins that the end of these bytes cuts; their length where it cuts none. */
+function cutCharacterAt(bytes) {
+  for (let at = bytes.length - 1; at >= Math.max(0, bytes.length - 3); at--) {
+    const first = bytes[at];
+    if (isContinuation(first)) continue;
+    const width = first >= 0xf0 && first <= 0xf4 ? 4 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xc2 && first < 0xe0 ? 2 : 1;
+    if (at + width <= bytes.length) return bytes.length;
+    const [least, greatest] = SECOND_BYTES[first] ?? [0x80, 0xbf];
+    const second = bytes[at + 1];
+    return second === undefined || (second >= least && second <= greatest) ? at : bytes.length;
+  }
+  return bytes.length;
+}
+
+/** Cuts one part of one capture into lines. */
+class PartWriter {
+  #id;
+  #part;
+  #limit;
+  #key;
+  #close;
+  #out;
+  #start;
+  #seq = 0;
+  #line;
+  #base64 = false;
+  #pending = NOTHING;
+  #pendingBytes = 0;
+  #len = 0;
+  #crc = 0;
+  /** What the open line's signature is over. */
+  #said;
+
+  /**
+   * @param {string} id the capture's id
+   * @param {'req'|'res'|'meta'} part
+   * @param {string} head a binary string, as heads.js gives it
+   * @param {{limit: number, key?: import('node:crypto').KeyObject}} cut the longest line in bytes, and what lines are signed with
+   * @param {(line: string) => void} out takes each line as a binary string, its newline included
+   */
+  constructor(id, part, head, { limit, key }, out) {
+    this.#id = id;
+    this.#part = part;
+    this.#limit = limit;
+    this.#key = key;
+    this.#close = CLOSE_BYTES + (key ? SIG_BYTES : 0);
+    this.#out = out;
+    this.#start = `{"cap1":"${id}","part":"${part}","seq":`;
+    this.#openLine();
+    this.#putHead(head);
+  }
+
+  /** How many bytes of the body no line has taken yet. */
+  get heldBytes() {
+    return this.#pending.length;
+  }
+
+  /** Takes the next bytes of the body, any number of them, which stay the caller's. */
+  body(bytes) {
+    if (bytes.length === 0) return;
+    this.#len += bytes.length;
+    this.#crc = crc32(bytes, this.#crc);
+    const window = this.#window();
+    if (this.#pendingBytes + bytes.length <= window) {
+      this.#hold(bytes, window);
+      return;
+    }
+    const data = this.#pendingBytes ? Buffer.concat([this.#takePending(), bytes]) : bytes;
+    let at = 0;
+    for (;;) {
+      const size = this.#window();
+      if (size > 0) {
+        // One byte more than the window shows that the body goes on behind it.
+        if (data.length - at <= size) break;
+        at += this.#putPiece(data, at, size, true);
+      }
+      this.#endLine();
+    }
+    this.#hold(data.subarray(at), this.#window());
+  }
+
+  /** Ends the part. `tail` has the keys of L-2.4 but `len` and `crc`. */
+  finish(tail) {
+    this.#putRest();
+    const text = tailText(this.#len, crcHex(this.#crc), tail);
+    if (this.#putEnd(text)) return;
+    this.#endLine();
+    if (!this.#putEnd(text)) this.#putTailFragments(text);
+  }
+
+  /** Ends a `meta` record (L-4.12). */
+  finishMeta() {
+    if (this.#putEnd()) return;
+    this.#endLine();
+    this.#putEnd();
+  }
+
+  /** L-4.2. */
+  #putHead(head) {
+    if (!this.#key && this.#line.length + 8 + head.length + CLOSE_BYTES <= this.#limit) {
+      this.#line += `,"head":${head}`;
+      return;
+    }
+    let rest = head;
+    for (;;) {
+      const { escaped, used } = fit(rest, this.#limit - this.#line.length - FRAGMENT_BYTES - this.#close);
+      this.#line += `,"headf":"${escaped}"`;
+      this.#said.headf = rest.slice(0, used);
+      rest = rest.slice(used);
+      if (!rest) return;
+      this.#endLine();
+    }
+  }
+
+  /** L-4.3. */
+  #room() {
+    return this.#limit - this.#line.length - PIECE_BYTES - this.#close;
+  }
+
+  /** L-4.4: how many bytes the next piece may be chosen from; 0 where the open line takes no piece. */
+  #window() {
+    const room = this.#room();
+    if (room < MIN_ROOM_BYTES) return 0;
+    return this.#base64 ? base64Bytes(room) : room;
+  }
+
+  #hold(bytes, window) {
+    const needed = this.#pendingBytes + bytes.length;
+    if (needed > this.#pending.length) {
+      // Small bodies come in one piece; what grows further will likely fill the window.
+      const grown = Buffer.allocUnsafe(this.#pendingBytes ? window : needed);
+      this.#pending.copy(grown, 0, 0, this.#pendingBytes);
+      this.#pending = grown;
+    }
+    this.#pending.set(bytes, this.#pendingBytes);
+    this.#pendingBytes = needed;
+  }
+
+  #takePending() {
+    const taken = this.#pending.subarray(0, this.#pendingBytes);
+    this.#pending = NOTHING;
+    this.#pendingBytes = 0;
+    return taken;
+  }
+
+  /** L-4.5 to L-4.7: puts a piece of the window at `at` onto the open line; returns how many bytes it took. */
+  #putPiece(data, at, size, goesOn) {
+    const room = this.#room();
+    const text = this.#base64 ? undefined : textPiece(data, at, size, goesOn, room);
+    let used;
+    if (text) {
+      used = text.used;
+      this.#line += `,"text":"${text.escaped}"`;
+    } else {
+      this.#base64 = true;
+      used = Math.min(size, base64Bytes(room));
+      this.#line += `,"b64":"${data.base64Slice(at, at + used)}"`;
+    }
+    const piece = data.subarray(at, at + used);
+    this.#line += `,"crc":"${crcHex(crc32(piece))}"`;
+    this.#said.piece = piece;
+    return used;
+  }
+
+  #putRest() {
+    const data = this.#takePending();
+    let at = 0;
+    while (at < data.length) {
+      const window = this.#window();
+      const size = Math.min(window, data.length - at);
+      if (window > 0) at += this.#putPiece(data, at, size, data.length - at > size);
+      if (at < data.length) this.#endLine();
+    }
+  }
+
+  /** L-4.9: `of` and the tail onto the open line, which ends the part; false where they do not fit. */
+  #putEnd(tail = '') {
+    const of = this.#seq + 1;
+    let end = `,"of":${of}`;
+    if (tail) end += this.#key ? `,"tailf":${JSON.stringify(tail)}` : `,"tail":${tail}`;
+    if (this.#line.length + end.length + this.#close > this.#limit) return false;
+    this.#line += end;
+    this.#said.of = of;
+    this.#said.tailf = tail;
+    this.#closeLine();
+    return true;
+  }
+
+  /** L-4.10. */
+  #putTailFragments(tail) {
+    let rest = tail;
+    for (;;) {
+      const of = this.#seq + 1;
+      const ofText = `,"of":${of}`;
+      const room = this.#limit - this.#line.length - ofText.length - FRAGMENT_BYTES - this.#close;
+      const { escaped, used } = fit(rest, room);
+      this.#said.tailf = rest.slice(0, used);
+      rest = rest.slice(used);
+      if (!rest) {
+        this.#said.of = of;
+        this.#line += ofText;
+      }
+      this.#line += `,"tailf":"${escaped}"`;
+      if (!rest) break;
+      this.#endLine();
+    }
+    this.#closeLine();
+  }
+
+  #openLine() {
+    this.#line = this.#start + this.#seq;
+    this.#said = { headf: '', piece: NOTHING, tailf: '', of: undefined };
+  }
+
+  #closeLine() {
+    if (this.#key) {
+      this.#line += `,"sig":"${sign(this.#key, { id: this.#id, part: this.#part, seq: this.#seq, ...this.#said })}"`;
+    }
+    this.#out(`${this.#line}}\n`);
+  }
+
+  #endLine() {
+    this.#closeLine();
+    this.#seq++;
+    this.#openLine();
+  }
+}
+
+/** L-4.5; undefined where the piece is base64. */
+function textPiece(data, at, size, goesOn, room) {
+  let end = at + size;
+  const window = data.subarray(at, end);
+  if (!isUtf8(window)) {
+    const whole = goesOn ? cutCharacterAt(window) : size;
+    if (whole === size || !isUtf8(window.subarray(0, whole))) return undefined;
+    end = at + whole;
+  }
+  const piece = fit(data.latin1Slice(at, end), room);
+  return piece.escaped.length <= Math.ceil(piece.used / 3) * 4 ? piece : undefined;
+}
+
+/** How many bytes of a body fill `room` as base64 (L-4.6). */
+function base64Bytes(room) {
+  return Math.floor((room + 1) / 4) * 3;
+}
+
+module.exports = { PartWriter };

@@ -1,0 +1,113 @@
+'use strict';
+// Where lines go, and how many of them may share a write (L-3.1).
+//
+// Each line is handed over in one write, and lines that lie ready together may share one where that can't mix them with what others write: a regular file takes a
+// write of any length as one piece, a pipe one of up to PIPE_BYTES. Anything else gets each line by itself.
+//
+// A pipe may be full for long, and Node.js has no way to wait for it but a thread of its pool. So on Linux a pipe is opened once more without blocking,
+// and written to directly: that takes a microsecond, and what does not fit is tried again later. It also lets the process end while nobody reads.
+
+const fs = require('node:fs');
+
+/** What of lines a write to a regular file holds at most: enough that the system's share of each line is small. */
+const FILE_BYTES = 64 * 1024;
+/** What a write to a pipe holds at most, unless one line is longer: `PIPE_BUF`, up to which Linux takes a write as one piece. */
+const PIPE_BYTES = 4096;
+/** Captures hold what users sent: a file is its owner's alone. */
+const FILE_MODE = 0o600;
+
+/** A descriptor. */
+class DescriptorSink {
+  #fd;
+  #path;
+
+  constructor(fd, { path, isDirect, sharedBytes }) {
+    this.#fd = fd;
+    this.#path = path;
+    /** Whether `writeSync` never waits. */
+    this.isDirect = isDirect;
+    /** The longest write of more lines than one; 0 for none. */
+    this.sharedBytes = sharedBytes;
+  }
+
+  /** Hands bytes over; `done` is called later with a fault, or how many were taken. */
+  write(bytes, done) {
+    fs.write(this.#fd, bytes, 0, bytes.length, null, done);
+  }
+
+  writeSync(bytes) {
+    return fs.writeSync(this.#fd, bytes);
+  }
+
+  /** Opens a path again, after the file there was renamed away. Where that fails, the old file goes on. */
+  reopen() {
+    if (this.#path === undefined) return;
+    try {
+      const anew = fs.openSync(this.#path, 'a', FILE_MODE);
+      fs.closeSync(this.#fd);
+      this.#fd = anew;
+    } catch {
+      // The old file is still open.
+    }
+  }
+
+  close() {
+    if (this.#path === undefined) return;
+    fs.close(this.#fd, () => {});
+  }
+}
+
+/** A function of the app's; it gets each line in one call. */
+class FunctionSink {
+  #take;
+  isDirect = true;
+  sharedBytes = 0;
+
+  constructor(take) {
+    this.#take = take;
+  }
+
+  writeSync(bytes) {
+    // The buffer of lines is used again, and the app may keep what it gets.
+    this.#take(Buffer.from(bytes));
+    return bytes.length;
+  }
+
+  reopen() {}
+
+  close() {}
+}
+
+/** What a descriptor is, as far as writes matter. */
+function descriptorSink(fd) {
+  const stat = fs.fstatSync(fd);
+  if (stat.isFile()) return new DescriptorSink(fd, { isDirect: false, sharedBytes: FILE_BYTES });
+  if (process.platform !== 'linux' || !stat.isFIFO()) return new DescriptorSink(fd, { isDirect: false, sharedBytes: 0 });
+  try {
+    const own = fs.openSync(`/proc/self/fd/${fd}`, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
+    return new DescriptorSink(own, { isDirect: true, sharedBytes: PIPE_BYTES });
+  } catch {
+    // A pipe of another user's can't be opened again.
+    return new DescriptorSink(fd, { isDirect: false, sharedBytes: PIPE_BYTES });
+  }
+}
+
+function fileSink(path) {
+  const fd = fs.openSync(path, 'a', FILE_MODE);
+  const sharedBytes = fs.fstatSync(fd).isFile() ? FILE_BYTES : 0;
+  return new DescriptorSink(fd, { path, isDirect: false, sharedBytes });
+}
+
+/**
+ * Opens an output as settings name it.
+ * @throws the system's error where it can't be opened
+ */
+function openSink(output) {
+  if (typeof output === 'function') return new FunctionSink(output);
+  if (output === 'stdout') return descriptorSink(1);
+  if (output === 'stderr') return descriptorSink(2);
+  if (output.startsWith('fd:')) return descriptorSink(Number(output.slice(3)));
+  return fileSink(output);
+}
+
+module.exports = { openSink, DescriptorSink, FunctionSink };
