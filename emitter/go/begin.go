@@ -104,12 +104,12 @@ func (c *Capture) RequestBody(body []byte) { c.capture.body(request, body) }
 
 // Respond begins the response with a status that is a text: an SQLSTATE, a gRPC status name. What is added to the request's body afterwards still counts.
 func (c *Capture) Respond(status string, headers ...Header) {
-	c.capture.respond(line.Status{Text: status}, pairsOf(headers))
+	c.capture.respond(&line.ResponseHead{Status: line.Status{Text: status}, Headers: pairsOf(headers)})
 }
 
 // RespondCode begins the response with a status that is a number, as HTTP's.
 func (c *Capture) RespondCode(code int, headers ...Header) {
-	c.capture.respond(line.Status{Code: code}, pairsOf(headers))
+	c.capture.respond(&line.ResponseHead{Status: line.Status{Code: code}, Headers: pairsOf(headers)})
 }
 
 // ResponseBody adds to the response's body: rows as JSON, a reply. The bytes are copied.

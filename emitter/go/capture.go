@@ -102,28 +102,26 @@ func (c *capture) skipBody(h half) {
 }
 
 // respond begins the response. Where the queue has no room for its headers it begins without them, and its body is left out.
-func (c *capture) respond(status line.Status, headers []line.Pair) {
+func (c *capture) respond(head *line.ResponseHead) {
 	if c != nil {
 		c.mu.Lock()
-		c.respondLocked(status, headers)
+		c.respondLocked(head)
 		c.mu.Unlock()
 	}
 }
 
-func (c *capture) respondLocked(status line.Status, headers []line.Pair) {
+func (c *capture) respondLocked(head *line.ResponseHead) {
 	h := &c.halves[response]
 	if c.leftOut || h.begun || h.ended {
 		return
 	}
 	h.begun = true
-	if c.held != nil && !c.decide(status.Code >= 500) {
+	if c.held != nil && !c.decide(head.Status.Code >= 500) {
 		return
 	}
 	us := c.elapsed()
-	head := &line.ResponseHead{
-		Time: c.began.Add(time.Duration(us) * time.Microsecond), US: line.Of(us), Status: status, Headers: headers,
-	}
-	if !c.emitter.queue.push(message{capture: c, detail: head}, messageBytes+int64(len(status.Text))+pairsCost(headers)) {
+	head.Time, head.US = c.began.Add(time.Duration(us)*time.Microsecond), line.Of(us)
+	if !c.emitter.queue.push(message{capture: c, detail: head}, messageBytes+int64(len(head.Status.Text))+pairsCost(head.Headers)) {
 		head.Headers = nil
 		c.emitter.queue.pushReserved(message{capture: c, detail: head}, messageBytes)
 		h.cut = cutByQueue
@@ -138,7 +136,7 @@ func (c *capture) body(h half, piece []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.halves[h].begun {
-		c.respondLocked(line.Status{}, nil)
+		c.respondLocked(&line.ResponseHead{})
 	}
 	s := &c.halves[h]
 	if c.leftOut || s.ended {
@@ -164,6 +162,20 @@ func (c *capture) body(h half, piece []byte) {
 		return
 	}
 	s.taken += int64(len(piece))
+}
+
+// takes tells whether a half's body is still captured.
+func (c *capture) takes(h half) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.leftOut && !c.halves[h].ended && c.halves[h].cut == notCut
+}
+
+// count tells of bytes that passed and are left out.
+func (c *capture) count(h half, bytes int64) {
+	c.mu.Lock()
+	c.halves[h].seen += bytes
+	c.mu.Unlock()
 }
 
 // put queues a piece or holds it; false where there is no room.
@@ -218,7 +230,7 @@ func (c *capture) close(h half, err string, trailers []line.Pair) {
 		return
 	}
 	if !s.begun {
-		c.respondLocked(line.Status{}, nil)
+		c.respondLocked(&line.ResponseHead{})
 	}
 	s.ended = true
 	end := &partEnd{tail: line.Tail{
