@@ -2,7 +2,7 @@ package reassemble
 
 import (
 	"context"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/reassemble/reassemble/emitter/go/internal/line"
@@ -69,14 +69,17 @@ func (b *Begin) OneWay() *Begin {
 	return b
 }
 
-// Start starts the capture. Where sampling leaves it out or the queue is full, it takes all calls and does nothing. It is to be called once.
+// Start starts the capture. Where sampling leaves it out or the queue is full, it takes all calls and does nothing.
 func (b *Begin) Start() *Capture {
 	if b.emitter.isOff() {
 		return &Capture{trace: b.trace}
 	}
 	began := time.Now()
+	head := b.head
+	// The writer takes the secrets out of its headers in place.
+	head.Headers, head.Tags = slices.Clone(head.Headers), slices.Clone(head.Tags)
 	endpoint := func() string { return endpointOf(b.head.Method, pathOf(b.head.URL)) }
-	return &Capture{b.emitter.begin(drawID(began), began, b.trace, &b.head, endpoint), b.trace, ""}
+	return &Capture{b.emitter.begin(drawID(began), began, b.trace, &head, endpoint), b.trace, ""}
 }
 
 // Capture is one capture under way. It may be used by several goroutines. One that is never finished stays open until the emitter is closed.
@@ -119,7 +122,7 @@ func (c *Capture) ResponseBody(body []byte) { c.capture.body(response, body) }
 func (c *Capture) Error(what string) {
 	if c.capture != nil {
 		c.capture.mu.Lock()
-		c.failed = strings.Clone(what)
+		c.failed = what
 		c.capture.mu.Unlock()
 	}
 }

@@ -2,6 +2,7 @@ package reassemble
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/reassemble/reassemble/emitter/go/internal/line"
@@ -50,6 +51,9 @@ type capture struct {
 	leftOut bool
 	oneway  bool
 	halves  [2]halfState
+
+	// tooLong is the writer's word that a half's body is left out, so that no more of it need be copied.
+	tooLong [2]atomic.Bool
 
 	// n is set when the capture is admitted.
 	n uint64
@@ -143,7 +147,7 @@ func (c *capture) body(h half, piece []byte) {
 		return
 	}
 	s.seen += int64(len(piece))
-	if s.cut != notCut {
+	if s.cut != notCut || c.tooLong[h].Load() {
 		return
 	}
 	limit := c.emitter.config.bodyLimit

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/reassemble/reassemble/emitter/go/internal/line"
@@ -70,10 +71,11 @@ func (e *Emitter) beginInbound(next http.Handler, r *http.Request, url string, t
 // inboundURL is the URL as it was asked for, absolute where scheme and host are known.
 func (e *Emitter) inboundURL(r *http.Request) string {
 	target := r.RequestURI
-	if target == "" {
+	if target == "" && r.URL != nil {
+		// A request that no server has read, as adapters make them.
 		target = r.URL.RequestURI()
 	}
-	if target[0] != '/' || r.Host == "" {
+	if r.Host == "" || !strings.HasPrefix(target, "/") {
 		return target
 	}
 	scheme := e.config.scheme

@@ -81,6 +81,17 @@ func TestCallsWithinACaptureBearItsTraceAndNameIt(t *testing.T) {
 	equal(t, "trace", x.req.head.Trace, trace.String())
 }
 
+func TestOneBeginStartsSeveralCaptures(t *testing.T) {
+	e, k := emit(t)
+	begin := e.Begin(context.Background(), "x", "x", "x://1").Header("cookie", "s3cret")
+	begin.Start().Finish()
+	begin.Start().Finish()
+	closed(t, e)
+	c := k.read()
+	equal(t, "captures", len(c.exchanges), 2)
+	equal(t, "header", c.of("out", "//1").req.head.header("cookie"), "[redacted]")
+}
+
 func TestManyAtOnceAreAllWrittenWithNumbersWithoutGaps(t *testing.T) {
 	e, k := emit(t, QueueLimit(256<<20), LineLimit(700), SigningKey("8d0f3c2e9a7b465180d2b6f4c1e3a597"))
 	sizes := []int{0, 1, 500, 4095, 20_000, 70_000, 200_000}

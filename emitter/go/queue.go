@@ -230,6 +230,14 @@ func (q *queue) close() {
 	q.wake(true)
 }
 
+// abandon drops what is queued and refuses all that is new: the writer is gone.
+func (q *queue) abandon() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed, q.drained = true, true
+	q.full, q.filling, q.spare = nil, &batch{}, nil
+}
+
 // take gives the writer the next batch; nil where there is none. ended says that none will come.
 func (q *queue) take() (b *batch, ended bool) {
 	q.mu.Lock()

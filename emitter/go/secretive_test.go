@@ -38,6 +38,7 @@ func TestBodiesLoseWhatStandsUnderListedNames(t *testing.T) {
 	equal(t, "no JSON", told(t, "application/json", "password=s3cret"), `"redact_syntax" true 15`)
 	equal(t, "no text", told(t, "application/json", "\"\xff\""), `"redact_syntax" true 3`)
 	equal(t, "long", told(t, "application/json", `"`+strings.Repeat("x", 100)+`"`, RedactBuffer(101)), `"redact_buffer" true 102`)
+	equal(t, "longer than both limits", told(t, "application/json", strings.Repeat(" ", 3000), RedactBuffer(10), BodyLimit(100)), `"redact_buffer" true 3000`)
 	equal(t, "just not", len(told(t, "application/json", `"`+strings.Repeat("x", 100)+`"`, RedactBuffer(102))), 102+len(whole))
 	equal(t, "cut", told(t, "application/json", secret, BodyLimit(10)), fmt.Sprintf(`"redact_buffer" true %d`, len(secret)))
 	equal(t, "empty", told(t, "application/json", ""), whole)

@@ -27,6 +27,8 @@ const (
 // one of up to pipeWriteBytes. Anything else gets each line by itself.
 type sink struct {
 	to io.Writer
+	// own is what the emitter itself opened, and closes; nil where the app gave the output.
+	own *os.File
 	// path is that of a file which can be opened again; empty for other outputs.
 	path string
 	// sharedBytes is the longest write of more lines than one.
@@ -67,7 +69,7 @@ func openSink(output string) (*sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("capture output %q can't be opened: %w", output, err)
 	}
-	return &sink{to: file, path: path, sharedBytes: sharedBytes(file)}, nil
+	return &sink{to: file, own: file, path: path, sharedBytes: sharedBytes(file)}, nil
 }
 
 // openFile opens a file for appending; it is created for its owner alone, for captures hold what users sent.
@@ -99,13 +101,13 @@ func (s *sink) reopen() {
 		return
 	}
 	s.close()
-	*s = sink{to: file, path: s.path, sharedBytes: sharedBytes(file)}
+	*s = sink{to: file, own: file, path: s.path, sharedBytes: sharedBytes(file)}
 }
 
 // close closes what the emitter itself opened.
 func (s *sink) close() {
-	if file, ok := s.to.(*os.File); ok && file != os.Stdout && file != os.Stderr {
-		file.Close() // all that matters was written
+	if s.own != nil && s.own != os.Stdout && s.own != os.Stderr {
+		s.own.Close() // all that matters was written
 	}
 }
 

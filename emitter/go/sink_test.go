@@ -41,6 +41,19 @@ func TestAFileIsAppendedToAndReopenedAfterARotation(t *testing.T) {
 	equal(t, "mode", info.Mode().Perm(), os.FileMode(0o600))
 }
 
+func TestAFileOfTheAppsOwnIsLeftOpen(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "x"))
+	must(t, err)
+	e, err := New(OutputWriter(file))
+	must(t, err)
+	e.Begin(context.Background(), "x", "x", "x://1").Start().Finish()
+	closed(t, e)
+	if _, err := file.Write([]byte("more")); err != nil {
+		t.Error(err)
+	}
+	must(t, file.Close())
+}
+
 // writes is an output that keeps each write.
 type writes struct {
 	texts []string

@@ -38,6 +38,10 @@ func (t *transport) CloseIdleConnections() {
 
 // RoundTrip asks, and leaves the request itself as it is.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL == nil {
+		// The base says what is wrong with it.
+		return t.base.RoundTrip(r)
+	}
 	asked := new(http.Request)
 	*asked = *r
 	trace := outboundTrace(r.Context(), r.Header)

@@ -62,7 +62,7 @@ func (w *writer) run() {
 		// Only an app's own OutputWriter can panic, and that must not end the app: nothing is captured from here on.
 		if recover() != nil {
 			w.emitter.gone.Store(true)
-			w.emitter.queue.close()
+			w.emitter.queue.abandon()
 		}
 	}()
 	for {
@@ -139,6 +139,9 @@ func (w *writer) body(c *capture, h half, body []byte) {
 	case p == nil:
 	case p.secretive != nil:
 		w.emitter.queue.hold(p.secretive.take(body))
+		if p.secretive.long {
+			c.tooLong[h].Store(true)
+		}
 	default:
 		w.cut(c, p.part, body)
 	}
