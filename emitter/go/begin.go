@@ -18,8 +18,8 @@ type Begin struct {
 	trace   TraceParent
 }
 
-// Begin begins a capture of what no middleware sees: proto is the protocol (`postgres`, `kafka`, …), method the operation, url the target. Its trace and parent are those of
-// the context. Nothing is captured before Start.
+// Begin begins a capture of what no middleware sees: proto is the protocol (`postgres`, `kafka`, …), method the operation, url the target. Its
+// trace and parent are those of the context. Nothing is captured before Start.
 func (e *Emitter) Begin(ctx context.Context, proto, method, url string) *Begin {
 	l := linkOf(ctx)
 	return &Begin{
@@ -105,7 +105,8 @@ func (c *Capture) Context(ctx context.Context) context.Context {
 // RequestBody adds to the request's body: a statement, arguments, a message. The bytes are copied.
 func (c *Capture) RequestBody(body []byte) { c.capture.body(request, body) }
 
-// Respond begins the response with a status that is a text: an SQLSTATE, a gRPC status name. What is added to the request's body afterwards still counts.
+// Respond begins the response with a status that is a text: an SQLSTATE, a gRPC status name. What is added to the request's body afterwards
+// still counts.
 func (c *Capture) Respond(status string, headers ...Header) {
 	c.capture.respond(&line.ResponseHead{Status: line.Status{Text: status}, Headers: pairsOf(headers)})
 }

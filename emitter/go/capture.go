@@ -36,7 +36,8 @@ const (
 	cutByQueue
 )
 
-// capture is one capture on the side of the app: it counts and cuts what passes, and makes sure that each half ends once. A nil capture takes all calls and does nothing.
+// capture is one capture on the side of the app: it counts and cuts what passes, and makes sure that each half ends once. A nil capture takes
+// all calls and does nothing.
 //
 // Invariants: once a piece was left out, none follows it; what is pushed for a half stands in the order of the calls.
 type capture struct {

@@ -107,8 +107,8 @@ func Service(name string) Option {
 	}
 }
 
-// Output sets where lines go: `stdout` (which is the default), `stderr`, `off` (nothing is captured and nothing runs), `fd:N` (an open descriptor, which is
-// not closed), or a file's path, which is appended to and created with mode 0600. New fails where it can't be opened.
+// Output sets where lines go: `stdout` (which is the default), `stderr`, `off` (nothing is captured and nothing runs), `fd:N` (an open
+// descriptor, which is not closed), or a file's path, which is appended to and created with mode 0600. New fails where it can't be opened.
 func Output(to string) Option {
 	return func(c *config) error {
 		c.output, c.writer = to, nil
@@ -147,7 +147,8 @@ func QueueLimit(bytes int64) Option {
 	return sizeOption("QueueLimit", bytes, func(c *config) { c.queueLimit = bytes })
 }
 
-// RedactBuffer sets how many bytes of a body are looked through for names; 64 KiB unless set. A longer one of a type that is looked through is left out.
+// RedactBuffer sets how many bytes of a body are looked through for names; 64 KiB unless set. A longer one of a type that is looked through is
+// left out.
 func RedactBuffer(bytes int64) Option {
 	return sizeOption("RedactBuffer", bytes, func(c *config) { c.redactBuffer = bytes })
 }
@@ -195,7 +196,8 @@ func RateLimit(perSecond float64) Option {
 	}
 }
 
-// AlwaysErrors captures what ends with a status of 500 or higher, or fails before its response, where sampling or the rate limit leave it out; off unless set.
+// AlwaysErrors captures what ends with a status of 500 or higher, or fails before its response, where sampling or the rate limit leave it out;
+// off unless set.
 func AlwaysErrors(on bool) Option {
 	return func(c *config) error {
 		c.alwaysErrors = on
@@ -223,7 +225,8 @@ func SkipPaths(paths ...string) Option {
 	return listOption(paths, func(c *config, item string) { c.paths.skip = append(c.paths.skip, item) })
 }
 
-// OnlyBodyTypes captures bodies of these content types, or with `*` at an item's end of all that begin so; of others, unless added too, only heads and tails.
+// OnlyBodyTypes captures bodies of these content types, or with `*` at an item's end of all that begin so; of others, unless added too, only
+// heads and tails.
 func OnlyBodyTypes(types ...string) Option {
 	return listOption(types, func(c *config, item string) { c.bodyTypes.only = append(c.bodyTypes.only, strings.ToLower(item)) })
 }
@@ -295,8 +298,8 @@ func MetaEvery(interval time.Duration) Option {
 	}
 }
 
-// Scheme sets the scheme by which clients reach the servers of this process, `http` or `https`: for those behind a proxy that ends TLS. Unless set it is that
-// of the connection.
+// Scheme sets the scheme by which clients reach the servers of this process, `http` or `https`: for those behind a proxy that ends TLS. Unless
+// set it is that of the connection.
 func Scheme(scheme string) Option {
 	return func(c *config) error {
 		c.scheme = scheme

@@ -26,8 +26,8 @@ func CaptureID(ctx context.Context) string { return linkOf(ctx).id }
 // Trace gives the trace within which the code runs; the zero value where there is none.
 func Trace(ctx context.Context) TraceParent { return linkOf(ctx).trace }
 
-// WithTrace gives a context whose captures belong to a trace and, where parent is not empty, name the capture of this id as what caused them: for work that a message or job
-// brings along.
+// WithTrace gives a context whose captures belong to a trace and, where parent is not empty, name the capture of this id as what caused them:
+// for work that a message or job brings along.
 func WithTrace(ctx context.Context, trace TraceParent, parent string) context.Context {
 	return withLink(ctx, link{trace, parent})
 }

@@ -26,8 +26,8 @@ type Counts struct {
 	LostLines uint64
 }
 
-// Emitter takes captures and hands them to a goroutine of its own, which writes them. It may be used by many goroutines at once. A nil Emitter, or the zero value, captures
-// nothing.
+// Emitter takes captures and hands them to a goroutine of its own, which writes them. It may be used by many goroutines at once. A nil
+// Emitter, or the zero value, captures nothing.
 type Emitter struct {
 	// config is nil where nothing is captured.
 	config     *config
@@ -40,7 +40,8 @@ type Emitter struct {
 	finished, dropped, sampledOut, lostLines atomic.Uint64
 }
 
-// New makes an emitter and starts its goroutine. It fails where an option's or a variable's value is none that it can have, and where the output can't be opened.
+// New makes an emitter and starts its goroutine. It fails where an option's or a variable's value is none that it can have, and where the
+// output can't be opened.
 //
 // Who makes an emitter closes it at the end of the program: what is queued then is lost otherwise.
 func New(options ...Option) (*Emitter, error) {
@@ -109,8 +110,9 @@ func (e *Emitter) Reopen() {
 	}
 }
 
-// Close ends the emitter: nothing new is captured, what is open ends with the error `shutdown`, what is queued is written, then the counters. It waits for the output for
-// two seconds at most and fails where that was not enough; what is not written by then still is, if the process goes on.
+// Close ends the emitter: nothing new is captured, what is open ends with the error `shutdown`, what is queued is written, then the counters.
+// It waits for the output for two seconds at most and fails where that was not enough; what is not written by then still is, if the process
+// goes on.
 func (e *Emitter) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 	defer cancel()

@@ -17,8 +17,8 @@ const (
 	secretFileVariable = "CAPTURE_SIGNING_KEY_FILE"
 )
 
-// Env applies what the environment sets: the variables of the README's table. A variable that is empty is as if it were unset. Of a value that a variable can't have
-// New tells in a SettingError.
+// Env applies what the environment sets: the variables of the README's table. A variable that is empty is as if it were unset. Of a value that
+// a variable can't have New tells in a SettingError.
 func Env() Option {
 	return func(c *config) error {
 		for _, v := range variables {

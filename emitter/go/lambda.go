@@ -16,11 +16,13 @@ type LambdaHandler interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// Lambda gives a handler that captures the events that it is invoked with and what it answers: lambda.Start(e.Lambda(lambda.NewHandler(handle))).
+// Lambda gives a handler that captures the events that it is invoked with and what it answers:
+// lambda.Start(e.Lambda(lambda.NewHandler(handle))).
 //
-// Events of API Gateway (both versions), of load balancers and of function URLs are captured as the HTTP requests that they are, all others as `lambda`. The context gains the trace
-// and the capture's id. What is captured is written before the handler returns, for the process may be stopped then; that takes as long as the output does, two
-// seconds at most. A response that is a stream is collected by lambda.NewHandler before it is seen here.
+// Events of API Gateway (both versions), of load balancers and of function URLs are captured as the HTTP requests that they are, all others as
+// `lambda`. The context gains the trace and the capture's id. What is captured is written before the handler returns, for the process may be
+// stopped then; that takes as long as the output does, two seconds at most. A response that is a stream is collected by lambda.NewHandler
+// before it is seen here.
 func (e *Emitter) Lambda(next LambdaHandler) LambdaHandler {
 	if e.isOff() {
 		return next

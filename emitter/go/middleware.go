@@ -11,11 +11,12 @@ import (
 	"github.com/reassemble/reassemble/emitter/go/internal/line"
 )
 
-// Middleware gives a handler that captures what it is asked and answers: http.ListenAndServe(":8080", e.Middleware(mux)). As a function of a handler it also goes where routers take
-// middleware: r.Use(e.Middleware). Put it outermost, so that it sees what clients see.
+// Middleware gives a handler that captures what it is asked and answers: http.ListenAndServe(":8080", e.Middleware(mux)). As a function of a
+// handler it also goes where routers take middleware: r.Use(e.Middleware). Put it outermost, so that it sees what clients see.
 //
-// The request's context gains the trace and the capture's id, so that what the handler asks of others bears the one and names the other. Flushing, hijacking, trailers and
-// http.ResponseController go on working; a panic passes through. What a hijacked connection carries is not captured.
+// The request's context gains the trace and the capture's id, so that what the handler asks of others bears the one and names the other.
+// Flushing, hijacking, trailers and http.ResponseController go on working; a panic passes through. What a hijacked connection carries is not
+// captured.
 func (e *Emitter) Middleware(next http.Handler) http.Handler {
 	if e.isOff() {
 		return next

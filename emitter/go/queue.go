@@ -23,8 +23,8 @@ const (
 	messageBytes = 128
 )
 
-// message is one step of a capture, or an order to the writer. What detail is tells which: a *line.RequestHead or *line.ResponseHead begins a part, a *partEnd ends it, nil
-// is a piece of its body; a flushOrder or reopenOrder is an order.
+// message is one step of a capture, or an order to the writer. What detail is tells which: a *line.RequestHead or *line.ResponseHead begins a
+// part, a *partEnd ends it, nil is a piece of its body; a flushOrder or reopenOrder is an order.
 type message struct {
 	capture *capture
 	half    half
@@ -52,8 +52,8 @@ type batch struct {
 
 // queue is what lies between requests' goroutines and the writer: bounded in bytes, and never waited for by who puts something in.
 //
-// Invariants: bytes counts what is queued, what the writer holds of bodies, what is held until a response, and the room that is kept for each open capture's end;
-// only ends, for which room was kept, and orders pass the limit.
+// Invariants: bytes counts what is queued, what the writer holds of bodies, what is held until a response, and the room that is kept for each
+// open capture's end; only ends, for which room was kept, and orders pass the limit.
 type queue struct {
 	limit int64
 	// wakeup has room for one, so that waking never waits.

@@ -20,11 +20,11 @@ const (
 	pipeWriteBytes = 4096
 )
 
-// sink is an open output. No line is spread over two writes, save where the first was cut short; after a line that could not be written whole the next begins
-// on a line of its own.
+// sink is an open output. No line is spread over two writes, save where the first was cut short; after a line that could not be written whole
+// the next begins on a line of its own.
 //
-// Lines that lie ready together share a write where that can't mix them with what others write: a regular file takes a write of any length as one piece, a pipe
-// one of up to pipeWriteBytes. Anything else gets each line by itself.
+// Lines that lie ready together share a write where that can't mix them with what others write: a regular file takes a write of any length as
+// one piece, a pipe one of up to pipeWriteBytes. Anything else gets each line by itself.
 type sink struct {
 	to io.Writer
 	// own is what the emitter itself opened, and closes; nil where the app gave the output.

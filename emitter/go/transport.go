@@ -12,8 +12,8 @@ import (
 // Transport gives a http.RoundTripper that captures what is asked through base, or through http.DefaultTransport where base is nil:
 // &http.Client{Transport: e.Transport(nil)}.
 //
-// A request without a `traceparent` gets one: within a request that Middleware serves it continues that trace, and the capture names the inbound one as its `parent`. Each
-// redirect is a capture of its own. The response's body must be closed, as always; its capture ends then.
+// A request without a `traceparent` gets one: within a request that Middleware serves it continues that trace, and the capture names the
+// inbound one as its `parent`. Each redirect is a capture of its own. The response's body must be closed, as always; its capture ends then.
 func (e *Emitter) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport

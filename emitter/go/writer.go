@@ -19,8 +19,8 @@ const (
 
 // writer is the emitter's own goroutine: it takes messages in their order, redacts, cuts each part into lines, and writes them.
 //
-// Invariants: a capture is in open from its begin until both its halves have ended, and its kept room is given back then and only then; a batch's cost is given back,
-// and a capture counted as finished, once its lines are written; whenever the writer waits, all lines are written.
+// Invariants: a capture is in open from its begin until both its halves have ended, and its kept room is given back then and only then; a
+// batch's cost is given back, and a capture counted as finished, once its lines are written; whenever the writer waits, all lines are written.
 type writer struct {
 	emitter *Emitter
 	sink    *sink
