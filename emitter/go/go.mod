@@ -1,0 +1,3 @@
+module github.com/reassemble/reassemble/emitter/go
+
+go 1.26

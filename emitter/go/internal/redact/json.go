@@ -1,0 +1,236 @@
+package redact
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxDepth is how many arrays and objects may be nested.
+const maxDepth = 128
+
+// JSON gives a body of one or several JSON values as it may be captured: what stands under a listed name, of whatever type, becomes a text.
+// It is false where the body is not JSON, or nested too deep.
+func (r *Redactor) JSON(body []byte) ([]byte, bool) {
+	if !utf8.Valid(body) {
+		return nil, false
+	}
+	s := scan{in: body, redactor: r}
+	for s.space(); s.at < len(s.in); s.space() {
+		if !s.value(0) {
+			return nil, false
+		}
+	}
+	if s.out == nil {
+		return body, true
+	}
+	return append(s.out, s.in[s.copied:]...), true
+}
+
+// scan reads JSON strictly and copies it but for secrets.
+type scan struct {
+	in       []byte
+	at       int
+	redactor *Redactor
+	out      []byte
+	// copied is up to where the input stands in out.
+	copied int
+}
+
+func (s *scan) peek() byte {
+	if s.at < len(s.in) {
+		return s.in[s.at]
+	}
+	return 0
+}
+
+func (s *scan) space() {
+	for s.at < len(s.in) {
+		switch s.in[s.at] {
+		case ' ', '\t', '\n', '\r':
+			s.at++
+		default:
+			return
+		}
+	}
+}
+
+// next steps over one byte, if it is this one.
+func (s *scan) next(b byte) bool {
+	if s.peek() != b || s.at >= len(s.in) {
+		return false
+	}
+	s.at++
+	return true
+}
+
+func (s *scan) value(depth int) bool {
+	switch b := s.peek(); {
+	case b == '{':
+		return depth < maxDepth && s.object(depth+1)
+	case b == '[':
+		return depth < maxDepth && s.array(depth+1)
+	case b == '"':
+		_, ok := s.text()
+		return ok
+	case b == 't':
+		return s.word("true")
+	case b == 'f':
+		return s.word("false")
+	case b == 'n':
+		return s.word("null")
+	default:
+		return s.number()
+	}
+}
+
+func (s *scan) object(depth int) bool {
+	s.at++
+	s.space()
+	if s.next('}') {
+		return true
+	}
+	for {
+		name, ok := s.text()
+		if !ok {
+			return false
+		}
+		s.space()
+		if !s.next(':') {
+			return false
+		}
+		s.space()
+		if !s.member(name, depth) {
+			return false
+		}
+		s.space()
+		if s.next('}') {
+			return true
+		}
+		if !s.next(',') {
+			return false
+		}
+		s.space()
+	}
+}
+
+// member reads a value, and leaves it out where its name is listed: what within it is listed too goes with it.
+func (s *scan) member(name []byte, depth int) bool {
+	if !s.redactor.isName(nameOf(name)) {
+		return s.value(depth)
+	}
+	start, out, copied := s.at, s.out, s.copied
+	if !s.value(depth) {
+		return false
+	}
+	s.out = append(out, s.in[copied:start]...)
+	s.out = append(s.out, `"`+Redacted+`"`...)
+	s.copied = s.at
+	return true
+}
+
+func (s *scan) array(depth int) bool {
+	s.at++
+	s.space()
+	if s.next(']') {
+		return true
+	}
+	for {
+		if !s.value(depth) {
+			return false
+		}
+		s.space()
+		if s.next(']') {
+			return true
+		}
+		if !s.next(',') {
+			return false
+		}
+		s.space()
+	}
+}
+
+// text reads a string and gives it with its quotes.
+func (s *scan) text() ([]byte, bool) {
+	start := s.at
+	if !s.next('"') {
+		return nil, false
+	}
+	for s.at < len(s.in) {
+		switch b := s.in[s.at]; {
+		case b == '"':
+			s.at++
+			return s.in[start:s.at], true
+		case b == '\\':
+			if !s.escape() {
+				return nil, false
+			}
+		case b < ' ':
+			return nil, false
+		default:
+			s.at++
+		}
+	}
+	return nil, false
+}
+
+func (s *scan) escape() bool {
+	s.at++
+	b := s.peek()
+	s.at++
+	if b != 'u' {
+		return b != 0 && strings.IndexByte(`"\/bfnrt`, b) >= 0
+	}
+	for range 4 {
+		if !isHex(s.peek()) {
+			return false
+		}
+		s.at++
+	}
+	return true
+}
+
+func (s *scan) word(word string) bool {
+	if !strings.HasPrefix(string(s.in[s.at:min(s.at+len(word), len(s.in))]), word) {
+		return false
+	}
+	s.at += len(word)
+	return true
+}
+
+func (s *scan) number() bool {
+	s.next('-')
+	if !s.next('0') && !s.digits() {
+		return false
+	}
+	if s.next('.') && !s.digits() {
+		return false
+	}
+	if s.next('e') || s.next('E') {
+		if !s.next('+') {
+			s.next('-')
+		}
+		return s.digits()
+	}
+	return true
+}
+
+func (s *scan) digits() bool {
+	start := s.at
+	for b := s.peek(); '0' <= b && b <= '9'; b = s.peek() {
+		s.at++
+	}
+	return s.at > start
+}
+
+// nameOf reads a name's text from its string.
+func nameOf(quoted []byte) string {
+	inner := quoted[1 : len(quoted)-1]
+	if strings.IndexByte(string(inner), '\\') < 0 {
+		return string(inner)
+	}
+	var name string
+	// The string was read strictly, so that this can't fail.
+	_ = json.Unmarshal(quoted, &name)
+	return name
+}

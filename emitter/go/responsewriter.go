@@ -1,0 +1,240 @@
+package reassemble
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// responseWriter captures a response as the handler writes it.
+type responseWriter struct {
+	http.ResponseWriter
+	capture *capture
+	method  string
+	// committed says that the response's head is known; its headers may be changed no more.
+	committed bool
+	// bodyless says that what is written as a body is not sent.
+	bodyless bool
+	hijacked bool
+	// trailing are the names of trailers that the head declared.
+	trailing []string
+	// failed is the first fault of a write.
+	failed error
+}
+
+// Unwrap is for http.ResponseController.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// commit begins the response's capture with the headers as they are.
+func (w *responseWriter) commit(code int) {
+	if w.committed {
+		return
+	}
+	w.committed = true
+	headers := w.Header()
+	for _, names := range headers["Trailer"] {
+		for name := range strings.SplitSeq(names, ",") {
+			w.trailing = append(w.trailing, http.CanonicalHeaderKey(strings.TrimSpace(name)))
+		}
+	}
+	w.capture.filterBody(response, headers)
+	w.capture.respondHTTP(code, headers)
+	// What flows through a tunnel is no body.
+	w.bodyless = hasNoBody(w.method, code) || w.method == http.MethodConnect
+	if length, err := strconv.ParseInt(headers.Get("Content-Length"), 10, 64); err == nil && !w.bodyless {
+		w.capture.expect(response, length)
+	}
+}
+
+// WriteHeader passes the status on.
+func (w *responseWriter) WriteHeader(code int) {
+	w.ResponseWriter.WriteHeader(code)
+	// An informational response goes before the one that counts, but for the switch of protocols.
+	if code >= 200 || code == http.StatusSwitchingProtocols {
+		w.commit(code)
+	}
+}
+
+// Write passes a piece of the body on.
+func (w *responseWriter) Write(piece []byte) (int, error) {
+	w.commit(http.StatusOK)
+	n, err := w.ResponseWriter.Write(piece)
+	w.passed(piece, n, err)
+	return n, err
+}
+
+// WriteString passes a piece of the body on.
+func (w *responseWriter) WriteString(piece string) (int, error) {
+	w.commit(http.StatusOK)
+	n, err := io.WriteString(w.ResponseWriter, piece)
+	w.passed([]byte(piece), n, err)
+	return n, err
+}
+
+func (w *responseWriter) passed(piece []byte, n int, err error) {
+	if n = min(n, len(piece)); n > 0 && !w.bodyless {
+		w.capture.body(response, piece[:n])
+	}
+	if err != nil && w.failed == nil {
+		w.failed = err
+	}
+}
+
+// ReadFrom passes a body on. Where it is captured it is read here; else it goes the system's own way, as from a file to a socket.
+func (w *responseWriter) ReadFrom(from io.Reader) (int64, error) {
+	isLeftOut := w.committed && (w.bodyless || !w.capture.takes(response))
+	if !isLeftOut {
+		from = &passingReader{from: from, writer: w}
+	}
+	var n int64
+	var err error
+	if to, ok := w.ResponseWriter.(io.ReaderFrom); ok {
+		n, err = to.ReadFrom(from)
+	} else {
+		n, err = io.Copy(struct{ io.Writer }{w.ResponseWriter}, from)
+	}
+	if isLeftOut && !w.bodyless {
+		w.capture.count(response, n)
+	}
+	if err != nil && w.failed == nil {
+		w.failed = err
+	}
+	return n, err
+}
+
+// passingReader captures a response's body as it is read.
+type passingReader struct {
+	from   io.Reader
+	writer *responseWriter
+}
+
+func (r *passingReader) Read(into []byte) (int, error) {
+	n, err := r.from.Read(into)
+	if n > 0 {
+		r.writer.commit(http.StatusOK)
+		r.writer.passed(into[:n], n, nil)
+	}
+	return n, err
+}
+
+// FlushError is for http.ResponseController.
+func (w *responseWriter) FlushError() error {
+	err := http.NewResponseController(w.ResponseWriter).Flush()
+	if err == nil {
+		w.commit(http.StatusOK)
+	}
+	return err
+}
+
+// trailers are those that the handler has set by now.
+func (w *responseWriter) trailers() http.Header {
+	var trailers http.Header
+	add := func(name string, values []string) {
+		if trailers == nil {
+			trailers = make(http.Header)
+		}
+		trailers[name] = values
+	}
+	for _, name := range w.trailing {
+		if values, ok := w.Header()[name]; ok {
+			add(name, values)
+		}
+	}
+	for name, values := range w.Header() {
+		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok {
+			add(name, values)
+		}
+	}
+	return trailers
+}
+
+type (
+	flusher  struct{ w *responseWriter }
+	hijacker struct{ w *responseWriter }
+)
+
+func (f flusher) Flush() {
+	// Who flushes so asks for no error.
+	_ = f.w.FlushError()
+}
+
+func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(h.w.ResponseWriter).Hijack()
+	if err == nil {
+		h.w.hijacked = true
+	}
+	return conn, buffered, err
+}
+
+// canHijack looks where http.ResponseController does: a connection that is hijacked past this writer would go unseen.
+func canHijack(w http.ResponseWriter) bool {
+	for {
+		if _, ok := w.(http.Hijacker); ok {
+			return true
+		}
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return false
+		}
+		w = outer.Unwrap()
+	}
+}
+
+// withOptionals gives a writer that has those of the optional interfaces that the wrapped one has: handlers ask for them by type.
+func (w *responseWriter) withOptionals() http.ResponseWriter {
+	_, flushes := w.ResponseWriter.(http.Flusher)
+	hijacks := canHijack(w.ResponseWriter)
+	pusher, pushes := w.ResponseWriter.(http.Pusher)
+	type (
+		f = http.Flusher
+		h = http.Hijacker
+		p = http.Pusher
+	)
+	switch {
+	case flushes && hijacks && pushes:
+		return struct {
+			*responseWriter
+			f
+			h
+			p
+		}{w, flusher{w}, hijacker{w}, pusher}
+	case flushes && hijacks:
+		return struct {
+			*responseWriter
+			f
+			h
+		}{w, flusher{w}, hijacker{w}}
+	case flushes && pushes:
+		return struct {
+			*responseWriter
+			f
+			p
+		}{w, flusher{w}, pusher}
+	case hijacks && pushes:
+		return struct {
+			*responseWriter
+			h
+			p
+		}{w, hijacker{w}, pusher}
+	case flushes:
+		return struct {
+			*responseWriter
+			f
+		}{w, flusher{w}}
+	case hijacks:
+		return struct {
+			*responseWriter
+			h
+		}{w, hijacker{w}}
+	case pushes:
+		return struct {
+			*responseWriter
+			p
+		}{w, pusher}
+	default:
+		return w
+	}
+}
