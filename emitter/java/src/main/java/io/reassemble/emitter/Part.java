@@ -55,6 +55,11 @@ final class Part {
         return begun;
     }
 
+    /** Whether any of the body has passed. */
+    synchronized boolean hasStarted() {
+        return seen > 0;
+    }
+
     synchronized boolean hasEnded() {
         return ended;
     }
@@ -67,6 +72,11 @@ final class Part {
     /** Whether all that was expected has passed. */
     synchronized boolean isWhole() {
         return expected == seen;
+    }
+
+    /** Whether less has passed than was expected. */
+    synchronized boolean isShort() {
+        return seen < expected;
     }
 
     /** Leaves the body out where bodies of its content type are; its length is still counted. */
