@@ -17,6 +17,8 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * Captures what a servlet container is asked and answers: Jetty, Tomcat, Spring Boot.
@@ -134,7 +136,12 @@ public final class CaptureFilter implements Filter {
 
     private static List<Header> headers(HttpServletRequest request) {
         List<Header> headers = new ArrayList<>();
+        // Tomcat may name a header once for each of its values.
+        Set<String> names = new TreeSet<>(String.CASE_INSENSITIVE_ORDER);
         for (String name : Collections.list(request.getHeaderNames())) {
+            if (!names.add(name)) {
+                continue;
+            }
             for (String value : Collections.list(request.getHeaders(name))) {
                 headers.add(Header.ofLatin1(name, value));
             }

@@ -11,6 +11,8 @@ import java.io.PrintWriter;
 import java.io.Writer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * A response whose body is captured as the app writes it.
@@ -55,7 +57,12 @@ final class CapturingResponse extends HttpServletResponseWrapper {
             return;
         }
         List<Header> headers = new ArrayList<>();
+        // Tomcat names a header once for each of its values.
+        Set<String> names = new TreeSet<>(String.CASE_INSENSITIVE_ORDER);
         for (String name : getHeaderNames()) {
+            if (!names.add(name)) {
+                continue;
+            }
             boolean addedByContainer = hasWritten && !encodedByApp && name.equalsIgnoreCase("content-encoding");
             if (!addedByContainer) {
                 // What the container encodes passes here as it was before.
@@ -139,7 +146,8 @@ final class CapturingResponse extends HttpServletResponseWrapper {
         }
     }
 
-    private synchronized void takenBack() {
+    /** What was written is gone; of what was sent nothing is. */
+    synchronized void takenBack() {
         pending.clear();
         hasWritten = false;
     }

@@ -28,7 +28,6 @@ final class Part {
     private long expected = -1;
     private byte[] gathered;
     private int gatheredLength;
-    private Object endStatus;
 
     Part(Live live, boolean response) {
         this.live = live;
@@ -91,11 +90,6 @@ final class Part {
     synchronized void noBody() {
         bodyless = true;
         expected = -1;
-    }
-
-    /** The status that only the end tells. */
-    synchronized void endStatus(Object status) {
-        endStatus = status;
     }
 
     synchronized void body(byte[] bytes, int from, int count) {
@@ -181,21 +175,21 @@ final class Part {
     }
 
     /** Ends the part. */
-    void end() {
-        close("", null, seen);
+    synchronized void end() {
+        close("", false, seen);
     }
 
-    /** Ends the part with its trailers. */
-    void end(List<Header> trailers) {
-        close("", trailers, seen);
+    /** Ends the part, whose body is whole all the same, with what went wrong. */
+    synchronized void end(String error) {
+        close(error, false, seen);
     }
 
     /** Ends the part before its time. */
-    void fail(String error) {
-        close(error, null, expected);
+    synchronized void fail(String error) {
+        close(error, true, expected);
     }
 
-    private synchronized void close(String error, List<Header> trailers, long fullLength) {
+    private void close(String error, boolean early, long fullLength) {
         if (ended) {
             return;
         }
@@ -206,15 +200,15 @@ final class Part {
         }
         pushGathered();
         ended = true;
-        boolean truncated = !error.isEmpty() || cut != Cut.NONE;
+        boolean truncated = early || cut != Cut.NONE;
         Long full = truncated && fullLength >= 0 ? fullLength : null;
         String said = cut == Cut.QUEUE ? "queue" : Tail.cut(error);
-        Tail tail = new Tail(live.elapsedMicros(), endStatus, trailers, said, truncated, full);
-        long cost = Header.cost(trailers) + said.length();
+        Tail tail = new Tail(live.elapsedMicros(), null, null, said, truncated, full);
+        long cost = said.length();
         if (cost <= Live.CLOSING_BYTES / 4) {
             live.pushReserved(new Message.End(live, response, tail, 0));
         } else if (!live.push(new Message.End(live, response, tail, cost))) {
-            Tail shorter = new Tail(tail.us(), endStatus, null, "queue", true, fullLength >= 0 ? fullLength : null);
+            Tail shorter = new Tail(tail.us(), null, null, "queue", true, fullLength >= 0 ? fullLength : null);
             live.pushReserved(new Message.End(live, response, shorter, 0));
         }
     }

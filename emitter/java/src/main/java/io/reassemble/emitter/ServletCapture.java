@@ -110,17 +110,18 @@ final class ServletCapture implements AsyncListener {
     }
 
     private void endResponse() {
-        boolean unseenPage = (errorPage || fault != null) && !answered.isErrorPage();
-        if (fault != null) {
-            if (!response.hasBegun()) {
-                answered.begin(unseenPage && !answered.isCommitted());
-            }
-            response.fail("handler failed: " + fault.getClass().getName());
-            return;
+        boolean failed = errorPage || fault != null;
+        boolean unseenPage = failed && !answered.isErrorPage();
+        if (unseenPage) {
+            // What the handler wrote and nobody sent gives way to the container's page.
+            answered.takenBack();
         }
-        answered.begin(false);
+        answered.begin(unseenPage && fault != null && !answered.isCommitted());
+        String error = fault == null ? "error page not seen" : "handler failed: " + fault.getClass().getName();
         if (unseenPage && !isHead) {
-            response.fail("error page not seen");
+            response.fail(error);
+        } else if (fault != null) {
+            response.end(error);
         } else {
             answered.end();
         }
