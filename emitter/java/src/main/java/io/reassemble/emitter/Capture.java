@@ -23,6 +23,10 @@ public final class Capture implements AutoCloseable {
         this.live = live;
         request = live == null ? null : new Part(live, false);
         response = oneway ? null : new Part(live, true);
+        if (live != null) {
+            live.request = request;
+            live.response = response;
+        }
     }
 
     /**

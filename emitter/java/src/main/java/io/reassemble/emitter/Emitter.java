@@ -87,7 +87,7 @@ public final class Emitter implements AutoCloseable {
             return joined(patience);
         }
         CountDownLatch done = new CountDownLatch(1);
-        shared.queue.add(new Message.Flush(done));
+        shared.queue.add(new Message.Flush(done, false));
         return done.await(patience.toMillis(), TimeUnit.MILLISECONDS) || shared.queue.isClosed() && joined(patience);
     }
 

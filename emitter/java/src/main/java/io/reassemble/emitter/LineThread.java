@@ -48,6 +48,7 @@ final class LineThread extends Thread {
     @Override
     public void run() {
         shared.queue.readBy(this);
+        boolean drained = false;
         while (true) {
             boolean closed = shared.queue.isClosed();
             boolean idle = true;
@@ -58,7 +59,11 @@ final class LineThread extends Thread {
             writeLines();
             long next = tellWhenDue();
             if (closed && idle) {
-                break;
+                if (drained) {
+                    break;
+                }
+                open.forEach(Live::drain);
+                drained = true;
             }
             if (!closed) {
                 shared.queue.await(next);
@@ -102,8 +107,13 @@ final class LineThread extends Thread {
         } else if (message instanceof Message.End end) {
             end(end.live(), end.response(), end.tail());
         } else if (message instanceof Message.Flush flush) {
-            writeLines();
-            flush.done().countDown();
+            if (flush.drained()) {
+                writeLines();
+                flush.done().countDown();
+            } else {
+                open.forEach(Live::drain);
+                shared.queue.add(new Message.Flush(flush.done(), true));
+            }
         } else if (message instanceof Message.Reopen) {
             writeLines();
             sink.reopen();

@@ -29,6 +29,9 @@ final class Live {
     long n;
     /** The writer's own. */
     Cutting cutting;
+    /** Its parts, which hold small pieces back; set once there are any. */
+    volatile Part request;
+    volatile Part response;
 
     Live(Shared shared, String id, long tsMicros, long startNanos, boolean isHeld) {
         this.shared = shared;
@@ -41,6 +44,16 @@ final class Live {
 
     long elapsedMicros() {
         return (System.nanoTime() - startNanos) / 1000;
+    }
+
+    /** Hands over what its parts hold back. */
+    void drain() {
+        if (request != null) {
+            request.drain();
+        }
+        if (response != null) {
+            response.drain();
+        }
     }
 
     /** How much of a request's body of {@code bytes} may be taken now: less than all only while it is held. */

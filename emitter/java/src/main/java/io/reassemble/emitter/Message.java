@@ -34,8 +34,12 @@ sealed interface Message {
     /** A part ends. */
     record End(Live live, boolean response, Tail tail, long cost) implements Message {}
 
-    /** All before it is to be written. */
-    record Flush(CountDownLatch done) implements Message {
+    /**
+     * All before it is to be written.
+     *
+     * @param drained whether what parts hold back stands before it too
+     */
+    record Flush(CountDownLatch done, boolean drained) implements Message {
         @Override
         public long cost() {
             return 0;

@@ -160,6 +160,13 @@ final class Part {
         }
     }
 
+    /** Hands over what is held back. */
+    synchronized void drain() {
+        if (!ended) {
+            pushGathered();
+        }
+    }
+
     private void pushGathered() {
         if (gatheredLength > 0) {
             byte[] bytes = Arrays.copyOf(gathered, gatheredLength);
