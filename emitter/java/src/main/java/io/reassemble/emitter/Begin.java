@@ -125,10 +125,15 @@ public final class Begin {
         if (shared == null) {
             return Capture.NONE;
         }
-        long now = Identity.nowMicros();
-        String id = Identity.captureId(now, Identity.random(10));
-        Live live = shared.admit(this, id, now);
-        return live == null ? Capture.NONE : new Capture(live, oneway);
+        try {
+            long now = Identity.nowMicros();
+            String id = Identity.captureId(now, Identity.random(10));
+            Live live = shared.admit(this, id, now);
+            return live == null ? Capture.NONE : new Capture(live, oneway);
+        } catch (RuntimeException fault) {
+            // The app's work goes on, whatever is wrong with what is said of it.
+            return Capture.NONE;
+        }
     }
 
     Message.Begin message(Live live, String why) {

@@ -8,7 +8,7 @@ import java.util.Optional;
 /**
  * One capture under way. Closed before {@link #finish}, it ends as truncated.
  *
- * <p>No call waits or throws; arrays and buffers are copied and stay the caller's.
+ * <p>No call waits; arrays are copied and stay the caller's.
  */
 public final class Capture implements AutoCloseable {
     /** What is not captured. */

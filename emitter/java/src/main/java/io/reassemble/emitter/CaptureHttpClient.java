@@ -95,6 +95,7 @@ public final class CaptureHttpClient extends HttpClient {
         if (emitter.shared() == null) {
             return null;
         }
+        Capture capture = Capture.NONE;
         try {
             Settings settings = emitter.shared().settings;
             String path = request.uri().getRawPath();
@@ -109,7 +110,7 @@ public final class CaptureHttpClient extends HttpClient {
                 sent.setHeader(TRACEPARENT, trace.toString());
             }
             List<Header> headers = headers(sent.build().headers().map());
-            Capture capture = new Begin(emitter, protocol(request), request.method(), request.uri().toString()).headers(headers).trace(trace)
+            capture = new Begin(emitter, protocol(request), request.method(), request.uri().toString()).headers(headers).trace(trace)
                     .start();
             if (capture.isNone()) {
                 return given.isEmpty() ? new Call(sent.build(), null) : null;
@@ -124,7 +125,8 @@ public final class CaptureHttpClient extends HttpClient {
             }
             return new Call(sent.build(), capture);
         } catch (RuntimeException fault) {
-            // A request of the app's own making that can't be copied goes uncaptured.
+            // A request of the app's own making that can't be copied goes as it is.
+            capture.close();
             return null;
         }
     }

@@ -7,11 +7,14 @@ import java.util.concurrent.TimeUnit;
 /**
  * Takes captures and hands them to a writer thread of its own. One a process is enough; all calls may come from any thread.
  *
- * <p>At the process's end what is queued is written, what is open ends with the error {@code shutdown}, and the output is waited for two seconds at
- * most. {@link #close} does the same at once.
+ * <p>At the process's end what is queued is written, for two seconds at most; of these, requests that are being answered have one and a half. What
+ * is open then ends with the error {@code shutdown}. {@link #close} does the same without waiting for requests.
  */
 public final class Emitter implements AutoCloseable {
     private static final Duration CLOSE_PATIENCE = Duration.ofSeconds(2);
+    /** How much of it, at the process's end, requests have that are being answered: a server that stops answers them before it does. */
+    private static final Duration DRAIN_PATIENCE = Duration.ofMillis(1500);
+    private static final long DRAIN_STEP_MILLIS = 10;
 
     private final Shared shared;
     private final LineThread thread;
@@ -20,7 +23,7 @@ public final class Emitter implements AutoCloseable {
     private Emitter(Shared shared, LineThread thread) {
         this.shared = shared;
         this.thread = thread;
-        atExit = new Thread(() -> end(CLOSE_PATIENCE), "capture-exit");
+        atExit = new Thread(this::endWithProcess, "capture-exit");
     }
 
     /**
@@ -135,6 +138,18 @@ public final class Emitter implements AutoCloseable {
     /** What captures share; null where nothing is captured. */
     Shared shared() {
         return shared;
+    }
+
+    private void endWithProcess() {
+        long start = System.nanoTime();
+        try {
+            while (shared.ended.get() < shared.begun.get() && System.nanoTime() - start < DRAIN_PATIENCE.toNanos()) {
+                Thread.sleep(DRAIN_STEP_MILLIS);
+            }
+        } catch (InterruptedException hurried) {
+            Thread.currentThread().interrupt();
+        }
+        end(CLOSE_PATIENCE.minusNanos(System.nanoTime() - start));
     }
 
     private boolean end(Duration patience) {

@@ -167,6 +167,7 @@ final class LineThread extends Thread {
             live.cutting = null;
             open.remove(live);
             ended.add(cutting);
+            shared.ended.incrementAndGet();
             cost += Live.CLOSING_BYTES;
         }
     }

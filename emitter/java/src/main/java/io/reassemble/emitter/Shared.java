@@ -8,6 +8,8 @@ final class Shared {
     final Settings settings;
     final CaptureQueue queue;
     final AtomicLong begun = new AtomicLong();
+    /** Captures of which both parts have ended, and were cut into lines. */
+    final AtomicLong ended = new AtomicLong();
     final LongAdder finished = new LongAdder();
     final LongAdder dropped = new LongAdder();
     final LongAdder sampledOut = new LongAdder();
