@@ -29,7 +29,7 @@ abstract class ContainerTest {
     private static final String TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     Captured.Kept kept;
-    private int port;
+    int port;
 
     /** Starts a container with {@link Handlers} under {@code /s/*}; gives its port. */
     abstract int start(Emitter emitter, Handlers handlers) throws Exception;
@@ -204,6 +204,21 @@ abstract class ContainerTest {
         Captured.One one = kept.read(1).byUrl("endless");
         assertTrue(one.res.truncated() && ((String) one.res.error()).startsWith("write failed"), String.valueOf(one.res.error()));
         assertEquals(200, one.status());
+    }
+
+    @Test
+    void errorsAreCapturedAlwaysWhereThatIsSet() throws Exception {
+        stopServer();
+        Captured.Kept sampled = Captured.keep(Emitter.builder().service("server").sampleRate(0).errors(CaptureErrors.ALWAYS));
+        kept = sampled;
+        port = start(sampled.emitter, new Handlers(PLAIN));
+        ask(request("/s/text"));
+        ask(request("/s/error"));
+        ask(request("/s/fail").POST(BodyPublishers.ofString("not read")));
+        Captured captured = kept.read(1);
+        assertEquals(1, captured.captures.size());
+        assertEquals(List.of("error", 500), List.of(captured.byUrl("/fail").req.head.get("why"), captured.byUrl("/fail").status()));
+        assertEquals(2, kept.emitter.counts().sampledOut());
     }
 
     @Test

@@ -8,6 +8,8 @@ import jakarta.servlet.ServletOutputStream;
 import jakarta.servlet.http.HttpServlet;
 import jakarta.servlet.http.HttpServletRequest;
 import jakarta.servlet.http.HttpServletResponse;
+import jakarta.servlet.http.HttpUpgradeHandler;
+import jakarta.servlet.http.WebConnection;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
@@ -16,6 +18,7 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
+import java.util.Locale;
 
 /** What tests ask of a container: one path for each way in which an app may answer. */
 final class Handlers extends HttpServlet {
@@ -72,6 +75,12 @@ final class Handlers extends HttpServlet {
                     response.getOutputStream().write(block);
                     response.getOutputStream().flush();
                 }
+            }
+            case "/upgrade" -> {
+                response.setStatus(101);
+                response.setHeader("Upgrade", "shout");
+                response.setHeader("Connection", "Upgrade");
+                request.upgrade(Shout.class);
             }
             case "/outbound" -> outbound(request, response);
             default -> throw new ServletException(request.getPathInfo());
@@ -145,7 +154,45 @@ final class Handlers extends HttpServlet {
         });
     }
 
-    /** Asks this server for a text, in this thread and in another. */
+    /** Another protocol: says in capitals what it is told first. */
+    public static final class Shout implements HttpUpgradeHandler {
+        @Override
+        public void init(WebConnection connection) {
+            try {
+                ServletInputStream in = connection.getInputStream();
+                in.setReadListener(new ReadListener() {
+                    @Override
+                    public void onDataAvailable() throws IOException {
+                        StringBuilder told = new StringBuilder();
+                        while (told.length() < 5 && in.isReady()) {
+                            told.append((char) in.read());
+                        }
+                        connection.getOutputStream().print(told.toString().toUpperCase(Locale.ROOT));
+                        connection.getOutputStream().flush();
+                    }
+
+                    @Override
+                    public void onAllDataRead() {
+                        // The client has hung up.
+                    }
+
+                    @Override
+                    public void onError(Throwable fault) {
+                        // The client has hung up.
+                    }
+                });
+            } catch (IOException fault) {
+                throw new UncheckedIOException(fault);
+            }
+        }
+
+        @Override
+        public void destroy() {
+            // Nothing is held.
+        }
+    }
+
+    /** Asks this server for a text. */
     private void outbound(HttpServletRequest request, HttpServletResponse response) throws IOException {
         URI text = URI.create(request.getRequestURL().toString().replace("/outbound", "/text?for=outbound"));
         try {

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.net.Socket;
 import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
@@ -86,6 +87,11 @@ class SpringBootTest extends ContainerTest {
             return () -> "later";
         }
 
+        @GetMapping("/big")
+        String big() {
+            return "big ".repeat(3000);
+        }
+
         @GetMapping("/broken")
         String broken() {
             throw new IllegalStateException("handler");
@@ -99,7 +105,7 @@ class SpringBootTest extends ContainerTest {
         SpringApplication application = new SpringApplication(App.class);
         application.setDefaultProperties(Map.of(
                 "server.port", "0", "server.address", "127.0.0.1", "spring.main.banner-mode", "off", "logging.level.root", "off",
-                "spring.main.register-shutdown-hook", "false"));
+                "spring.main.register-shutdown-hook", "false", "server.compression.enabled", "true"));
         app = application.run();
         return ((WebServerApplicationContext) app).getWebServer().getPort();
     }
@@ -125,6 +131,35 @@ class SpringBootTest extends ContainerTest {
         assertEquals("data:one\n\ndata:two\n\n", captured.byUrl("/events").res.text());
         assertEquals("later", captured.byUrl("/later").res.text());
         captured.captures.forEach(one -> assertNull(one.res.error()));
+    }
+
+    @Test
+    void whatTheContainerCompressesIsToldAsItWasBefore() throws Exception {
+        HttpResponse<byte[]> big = ask(request("/big").header("accept-encoding", "gzip"));
+        assertEquals("gzip", big.headers().firstValue("content-encoding").orElse(""));
+        Captured.Side res = kept.read(1).byUrl("/big").res;
+        assertEquals("big ".repeat(3000), res.text());
+        assertNull(res.header("content-encoding"));
+    }
+
+    @Test
+    void anotherProtocolIsLeftAloneBehindItsHead() throws Exception {
+        try (Socket socket = new Socket("127.0.0.1", port)) {
+            socket.setSoTimeout(20_000);
+            socket.getOutputStream().write(("GET /s/upgrade HTTP/1.1\r\nHost: h\r\nUpgrade: shout\r\nConnection: Upgrade\r\n\r\n")
+                    .getBytes(StandardCharsets.US_ASCII));
+            StringBuilder answer = new StringBuilder();
+            while (answer.indexOf("\r\n\r\n") < 0) {
+                answer.append((char) socket.getInputStream().read());
+            }
+            assertTrue(answer.toString().startsWith("HTTP/1.1 101"), answer.toString());
+            socket.getOutputStream().write("hello".getBytes(StandardCharsets.US_ASCII));
+            assertEquals("HELLO", new String(socket.getInputStream().readNBytes(5), StandardCharsets.US_ASCII));
+        }
+        Captured.One one = kept.read(1).byUrl("upgrade");
+        assertEquals(List.of(101, 0, 0), List.of(one.status(), one.req.body.size(), one.res.body.size()));
+        assertEquals("shout", one.res.header("upgrade"));
+        assertNull(one.res.error());
     }
 
     @Test
