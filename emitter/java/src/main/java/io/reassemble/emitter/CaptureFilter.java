@@ -1,0 +1,179 @@
+package io.reassemble.emitter;
+
+import jakarta.servlet.DispatcherType;
+import jakarta.servlet.Filter;
+import jakarta.servlet.FilterChain;
+import jakarta.servlet.FilterRegistration;
+import jakarta.servlet.ServletContext;
+import jakarta.servlet.ServletException;
+import jakarta.servlet.ServletRequest;
+import jakarta.servlet.ServletRequestEvent;
+import jakarta.servlet.ServletRequestListener;
+import jakarta.servlet.ServletResponse;
+import jakarta.servlet.http.HttpServletRequest;
+import jakarta.servlet.http.HttpServletResponse;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+
+/**
+ * Captures what a servlet container is asked and answers: Jetty, Tomcat, Spring Boot.
+ *
+ * <p>{@link #register} is all that it takes. Bodies are captured as the app reads and writes them, blocking or not, also after
+ * {@code startAsync}; what the container's own parsing of parameters and parts reads is not seen. The request's attributes gain a
+ * {@link CaptureContext} under that class's name, and within the handler {@link CaptureContext#current} gives it too.
+ */
+public final class CaptureFilter implements Filter {
+    private static final String STATE = ServletCapture.class.getName();
+    private static final String LISTENED = CaptureFilter.class.getName() + ".listened";
+
+    private final Emitter emitter;
+
+    /**
+     * A filter that hands captures to an emitter. Where {@link #register} can't be used, map it to {@code /*} ahead of all other filters, with async
+     * support, for the dispatcher types {@code REQUEST}, {@code ASYNC} and {@code ERROR}.
+     *
+     * @param emitter takes the captures; it is not closed
+     */
+    public CaptureFilter(Emitter emitter) {
+        this.emitter = emitter;
+    }
+
+    /**
+     * Puts a filter in front of all that a web application serves, and what tells it when a request has ended, error page included.
+     *
+     * @param context the web application, as it is being set up
+     * @param emitter takes the captures; it is not closed
+     */
+    public static void register(ServletContext context, Emitter emitter) {
+        FilterRegistration.Dynamic registration = context.addFilter("capture", new CaptureFilter(emitter));
+        registration.setAsyncSupported(true);
+        registration.addMappingForUrlPatterns(EnumSet.of(DispatcherType.REQUEST, DispatcherType.ASYNC, DispatcherType.ERROR), false, "/*");
+        context.addListener(new RequestEnd());
+    }
+
+    /** Ends captures behind the container's error page, which comes after the filter. */
+    private static final class RequestEnd implements ServletRequestListener {
+        @Override
+        public void requestInitialized(ServletRequestEvent event) {
+            event.getServletRequest().setAttribute(LISTENED, true);
+        }
+
+        @Override
+        public void requestDestroyed(ServletRequestEvent event) {
+            if (event.getServletRequest().getAttribute(STATE) instanceof ServletCapture state) {
+                state.finishUnlessAsync();
+            }
+        }
+    }
+
+    @Override
+    public void doFilter(ServletRequest request, ServletResponse response, FilterChain chain) throws IOException, ServletException {
+        if (!(request instanceof HttpServletRequest asked) || !(response instanceof HttpServletResponse answered)
+                || emitter.shared() == null) {
+            chain.doFilter(request, response);
+            return;
+        }
+        CaptureContext context = contextOf(asked);
+        CaptureContext before = CaptureContext.enter(context);
+        try {
+            if (asked.getAttribute(STATE) instanceof ServletCapture state) {
+                serve(state, asked, answered, chain);
+            } else {
+                chain.doFilter(asked, answered);
+            }
+        } finally {
+            CaptureContext.leave(before);
+        }
+    }
+
+    private static void serve(ServletCapture state, HttpServletRequest asked, HttpServletResponse answered, FilterChain chain)
+            throws IOException, ServletException {
+        HttpServletRequest request = state.request(asked);
+        try {
+            chain.doFilter(request, state.response(answered, asked.getDispatcherType() == DispatcherType.ERROR));
+        } catch (IOException | ServletException | RuntimeException | Error fault) {
+            state.failed(fault);
+            throw fault;
+        } finally {
+            boolean endComes = asked.getAttribute(LISTENED) != null || asked.getDispatcherType() == DispatcherType.ASYNC;
+            if (!endComes) {
+                state.finishUnlessAsync();
+            }
+        }
+    }
+
+    /** The request's context: decided on where it comes by for the first time; null where a filter leaves it out. */
+    private CaptureContext contextOf(HttpServletRequest request) {
+        String attribute = CaptureContext.class.getName();
+        if (request.getAttribute(attribute) instanceof CaptureContext known) {
+            return known;
+        }
+        try {
+            Settings settings = emitter.shared().settings;
+            if (!settings.methods().lets(request.getMethod()) || !settings.paths().lets(request.getRequestURI())) {
+                return null;
+            }
+            TraceParent trace = TraceParent.parse(request.getHeader("traceparent")).orElseGet(TraceParent::make);
+            List<Header> headers = headers(request);
+            Capture capture = new Begin(emitter, protocol(request), request.getMethod(), url(request)).inbound().headers(headers)
+                    .peer(peer(request)).trace(trace).parent(null).start();
+            CaptureContext context = new CaptureContext(capture.id().orElse(null), trace);
+            if (!capture.isNone()) {
+                request.setAttribute(STATE, new ServletCapture(capture, context, request, headers));
+            }
+            request.setAttribute(attribute, context);
+            return context;
+        } catch (RuntimeException fault) {
+            // A container that can't tell of its request serves it all the same.
+            return null;
+        }
+    }
+
+    private static List<Header> headers(HttpServletRequest request) {
+        List<Header> headers = new ArrayList<>();
+        // Tomcat may name a header once for each of its values.
+        Set<String> names = new TreeSet<>(String.CASE_INSENSITIVE_ORDER);
+        for (String name : Collections.list(request.getHeaderNames())) {
+            if (!names.add(name)) {
+                continue;
+            }
+            for (String value : Collections.list(request.getHeaders(name))) {
+                headers.add(Header.ofLatin1(name, value));
+            }
+        }
+        return headers;
+    }
+
+    private static String protocol(HttpServletRequest request) {
+        String type = request.getContentType();
+        if (type != null && type.startsWith("application/grpc")) {
+            return "grpc";
+        }
+        return switch (request.getProtocol()) {
+            case "HTTP/2.0", "HTTP/2" -> "h2";
+            case "HTTP/3.0", "HTTP/3" -> "h3";
+            case "HTTP/1.0" -> "http/1.0";
+            default -> "http/1.1";
+        };
+    }
+
+    private static String url(HttpServletRequest request) {
+        String query = request.getQueryString();
+        StringBuffer url = request.getRequestURL();
+        return query == null ? url.toString() : url.append('?').append(query).toString();
+    }
+
+    private static String peer(HttpServletRequest request) {
+        String address = request.getRemoteAddr();
+        if (address == null) {
+            return null;
+        }
+        boolean bare = address.indexOf(':') >= 0 && !address.startsWith("[");
+        return (bare ? '[' + address + ']' : address) + ':' + request.getRemotePort();
+    }
+}

@@ -1,0 +1,63 @@
+package io.reassemble.emitter;
+
+import java.net.http.HttpResponse;
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.Flow;
+
+/** What takes a response's body, with what passes captured. */
+final class CapturingSubscriber<T> implements HttpResponse.BodySubscriber<T> {
+    private final HttpResponse.BodySubscriber<T> inner;
+    private final Part part;
+
+    CapturingSubscriber(HttpResponse.BodySubscriber<T> inner, Part part) {
+        this.inner = inner;
+        this.part = part;
+    }
+
+    @Override
+    public CompletionStage<T> getBody() {
+        return inner.getBody();
+    }
+
+    @Override
+    public void onSubscribe(Flow.Subscription subscription) {
+        inner.onSubscribe(new Flow.Subscription() {
+            @Override
+            public void request(long count) {
+                subscription.request(count);
+            }
+
+            @Override
+            public void cancel() {
+                if (part.isWhole()) {
+                    part.end();
+                } else {
+                    part.fail("body dropped before its end");
+                }
+                subscription.cancel();
+            }
+        });
+    }
+
+    @Override
+    public void onNext(List<ByteBuffer> buffers) {
+        for (ByteBuffer buffer : buffers) {
+            part.body(buffer);
+        }
+        inner.onNext(buffers);
+    }
+
+    @Override
+    public void onError(Throwable fault) {
+        part.fail(fault.getClass().getSimpleName() + (fault.getMessage() == null ? "" : ": " + fault.getMessage()));
+        inner.onError(fault);
+    }
+
+    @Override
+    public void onComplete() {
+        part.end();
+        inner.onComplete();
+    }
+}

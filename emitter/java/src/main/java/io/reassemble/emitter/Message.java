@@ -1,0 +1,56 @@
+package io.reassemble.emitter;
+
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+
+/** What requests' threads hand to the writer's. {@link #cost} is what it takes of the queue's limit, in bytes. */
+sealed interface Message {
+    /** What a message takes beside its texts. */
+    int OVERHEAD = 96;
+
+    long cost();
+
+    /** A capture begins. What it says is as the app said it: redaction is the writer's. */
+    record Begin(
+            Live live, long tsMicros, String dir, String proto, String method, String url, List<Header> headers, String peer, String trace,
+            String parent, Map<String, String> tags, String why, boolean oneway, long cost) implements Message {
+        Begin because(String other) {
+            return new Begin(live, tsMicros, dir, proto, method, url, headers, peer, trace, parent, tags, other, oneway, cost);
+        }
+    }
+
+    /** The response begins. */
+    record Respond(Live live, long tsMicros, long us, Object status, List<Header> headers, long cost) implements Message {}
+
+    /** A piece of a body. */
+    record Piece(Live live, boolean response, byte[] bytes) implements Message {
+        @Override
+        public long cost() {
+            return OVERHEAD + bytes.length;
+        }
+    }
+
+    /** A part ends. */
+    record End(Live live, boolean response, Tail tail, long cost) implements Message {}
+
+    /**
+     * All before it is to be written.
+     *
+     * @param drained whether what parts hold back stands before it too
+     */
+    record Flush(CountDownLatch done, boolean drained) implements Message {
+        @Override
+        public long cost() {
+            return 0;
+        }
+    }
+
+    /** The output is to be opened again. */
+    record Reopen() implements Message {
+        @Override
+        public long cost() {
+            return 0;
+        }
+    }
+}
