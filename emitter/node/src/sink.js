@@ -4,8 +4,9 @@
 // Each line is handed over in one write, and lines that lie ready together may share one where that can't mix them with what others write: a regular file takes a
 // write of any length as one piece, a pipe one of up to PIPE_BYTES. Anything else gets each line by itself.
 //
-// A pipe may be full for long, and Node.js has no way to wait for it but a thread of its pool. So on Linux a pipe is opened once more without blocking,
-// and written to directly: that takes a microsecond, and what does not fit is tried again later. It also lets the process end while nobody reads.
+// A pipe may be full for long, and Node.js has no way to wait for it but a thread of its pool, which then keeps the process from ending. So on Linux a pipe is opened
+// once more without blocking, and written to directly: that takes a microsecond, and what does not fit is tried again later. So it is with a socket that is a
+// standard stream. Where neither can be, a thread of the pool waits.
 
 const fs = require('node:fs');
 
@@ -82,13 +83,34 @@ class FunctionSink {
 function descriptorSink(fd) {
   const stat = fs.fstatSync(fd);
   if (stat.isFile()) return new DescriptorSink(fd, { isDirect: false, sharedBytes: FILE_BYTES });
-  if (process.platform !== 'linux' || !stat.isFIFO()) return new DescriptorSink(fd, { isDirect: false, sharedBytes: 0 });
+  const isPipe = process.platform === 'linux' && stat.isFIFO();
+  const sharedBytes = isPipe ? PIPE_BYTES : 0;
+  const own = isPipe ? openAgain(fd) : undefined;
+  if (own !== undefined) return new DescriptorSink(own, { isDirect: true, sharedBytes });
+  const isDirect = (stat.isSocket() || stat.isFIFO()) && isMadeDirect(fd);
+  return new DescriptorSink(fd, { isDirect, sharedBytes });
+}
+
+/** A pipe once more, without blocking for others; undefined where that can't be, as with one of another user's. */
+function openAgain(fd) {
   try {
-    const own = fs.openSync(`/proc/self/fd/${fd}`, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
-    return new DescriptorSink(own, { isDirect: true, sharedBytes: PIPE_BYTES });
+    return fs.openSync(`/proc/self/fd/${fd}`, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
   } catch {
-    // A pipe of another user's can't be opened again.
-    return new DescriptorSink(fd, { isDirect: false, sharedBytes: PIPE_BYTES });
+    return undefined;
+  }
+}
+
+/**
+ * Whether a standard stream that is a socket does not block. Node.js sets it so itself once anybody uses it, as nearly every app does.
+ */
+function isMadeDirect(fd) {
+  if (fd !== 1 && fd !== 2) return false;
+  try {
+    void (fd === 1 ? process.stdout : process.stderr);
+    const [, flags] = /^flags:\s*([0-7]+)/m.exec(fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'));
+    return (Number.parseInt(flags, 8) & fs.constants.O_NONBLOCK) !== 0;
+  } catch {
+    return false;
   }
 }
 

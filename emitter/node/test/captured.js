@@ -37,7 +37,8 @@ function part(chunks) {
 function read(lines) {
   const captures = new Map();
   const metas = [];
-  for (const record of lines.map((line) => JSON.parse(line))) {
+  // What is repeated is ignored, as readers do (L-7.2): at the process's end a write under way is written once more.
+  for (const record of [...new Set(lines)].map((line) => JSON.parse(line))) {
     if (record.part === 'meta') {
       metas.push(record.head);
       continue;
