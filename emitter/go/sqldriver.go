@@ -12,7 +12,8 @@ import (
 //
 // A capture's request is the statement with its arguments as one JSON object, its response one JSON object a row, or one that tells of the
 // rows affected; what stands under listed names is redacted by column. The statement's trace and parent are those of the context.
-// Beginning and ending transactions is not captured. The connection that sql.Conn.Raw gives is not the driver's own, but one around it.
+// Beginning and ending transactions is not captured. The connection that sql.Conn.Raw gives is one around the driver's, which its method
+// Unwrap gives.
 func (e *Emitter) Connector(base driver.Connector, proto, url string) driver.Connector {
 	if e.isOff() {
 		return base
@@ -54,6 +55,9 @@ type sqlConn struct {
 	driver.Conn
 	target sqlTarget
 }
+
+// Unwrap gives the driver's own connection.
+func (c *sqlConn) Unwrap() driver.Conn { return c.Conn }
 
 func (c *sqlConn) Ping(ctx context.Context) error {
 	if pinger, ok := c.Conn.(driver.Pinger); ok {

@@ -155,6 +155,13 @@ func TestWhatADriverSkipsIsCapturedOnceAsPrepared(t *testing.T) {
 	must(t, err)
 	must(t, tx.Commit())
 	must(t, db.Ping())
+	conn, err := db.Conn(context.Background())
+	must(t, err)
+	must(t, conn.Raw(func(wrapped any) error {
+		_ = wrapped.(interface{ Unwrap() driver.Conn }).Unwrap().(modernConn)
+		return nil
+	}))
+	must(t, conn.Close())
 	if _, err := db.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: true}); err == nil {
 		t.Error("an old driver takes a read-only transaction")
 	}
