@@ -282,6 +282,7 @@ func TestTrailersAndTheStatusOfGRPCAreTold(t *testing.T) {
 		io.WriteString(w, "message")
 		w.Header().Set("Grpc-Status", "5")
 		w.Header().Set(http.TrailerPrefix+"A", "late")
+		w.Header().Set(http.TrailerPrefix+"X-Api-Key", "s3cret")
 	}))
 	request, err := http.NewRequest("POST", server.URL+"/pkg.Svc/Call", chunked{strings.NewReader("asked")})
 	must(t, err)
@@ -295,7 +296,7 @@ func TestTrailersAndTheStatusOfGRPCAreTold(t *testing.T) {
 	finished(t, e, 1)
 	x := k.read().of("in", "/pkg.Svc/Call")
 	equal(t, "request", x.req.head.Proto+fmt.Sprint(x.req.tail.Trailers), "grpc[[Sum 7]]")
-	equal(t, "response", fmt.Sprint(x.res.head.Status, x.res.tail.Status, x.res.tail.Trailers), "<nil>NOT_FOUND[[A late] [Grpc-Status 5]]")
+	equal(t, "response", fmt.Sprint(x.res.head.Status, x.res.tail.Status, x.res.tail.Trailers), "<nil>NOT_FOUND[[A late] [Grpc-Status 5] [X-Api-Key [redacted]]]")
 }
 
 func TestAHijackedConnectionIsLeftAlone(t *testing.T) {
