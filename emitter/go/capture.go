@@ -68,6 +68,8 @@ type halfState struct {
 	// seen of the body's bytes passed, taken were captured, expected is the declared length.
 	seen, taken, expected int64
 	cut                   cutReason
+	// uncounted says that more passed than was seen.
+	uncounted bool
 	// status is one that only the end tells.
 	status line.Status
 }
@@ -173,7 +175,14 @@ func (c *capture) body(h half, piece []byte) {
 func (c *capture) takes(h half) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.leftOut && !c.halves[h].ended && c.halves[h].cut == notCut
+	return !c.leftOut && !c.halves[h].ended && c.halves[h].cut == notCut && !c.tooLong[h].Load()
+}
+
+// lose says that something passed whose length is not known.
+func (c *capture) lose(h half) {
+	c.mu.Lock()
+	c.halves[h].uncounted = true
+	c.mu.Unlock()
 }
 
 // count tells of bytes that passed and are left out.
@@ -242,6 +251,7 @@ func (c *capture) close(h half, err string, trailers []line.Pair) {
 		US: line.Of(c.elapsed()), Status: s.status, Trailers: trailers, Error: err, Truncated: err != "" || s.cut != notCut,
 	}}
 	switch {
+	case s.uncounted:
 	case err == "":
 		end.fullLen = line.Of(uint64(s.seen))
 	case s.expected >= 0:

@@ -141,10 +141,14 @@ func (w *responseWriter) finish(r *http.Request, returned bool) {
 	cause := context.Cause(r.Context())
 	switch {
 	case w.hijacked:
-		c.respond(&line.ResponseHead{})
 		c.end(request, nil)
-		c.skipBody(response)
-		c.fail(response, "hijacked")
+		if w.committed {
+			// The switch of protocols was told before.
+			c.end(response, nil)
+		} else {
+			// What was written to the connection itself is not known.
+			c.fail(response, "hijacked")
+		}
 		return
 	case !returned:
 		c.endRequestBody()

@@ -282,6 +282,7 @@ func TestTrailersAndTheStatusOfGRPCAreTold(t *testing.T) {
 		io.WriteString(w, "message")
 		w.Header().Set("Grpc-Status", "5")
 		w.Header().Set(http.TrailerPrefix+"A", "late")
+		w.Header().Set(http.TrailerPrefix+"X-Api-Key", "s3cret")
 	}))
 	request, err := http.NewRequest("POST", server.URL+"/pkg.Svc/Call", chunked{strings.NewReader("asked")})
 	must(t, err)
@@ -295,7 +296,7 @@ func TestTrailersAndTheStatusOfGRPCAreTold(t *testing.T) {
 	finished(t, e, 1)
 	x := k.read().of("in", "/pkg.Svc/Call")
 	equal(t, "request", x.req.head.Proto+fmt.Sprint(x.req.tail.Trailers), "grpc[[Sum 7]]")
-	equal(t, "response", fmt.Sprint(x.res.head.Status, x.res.tail.Status, x.res.tail.Trailers), "<nil>NOT_FOUND[[A late] [Grpc-Status 5]]")
+	equal(t, "response", fmt.Sprint(x.res.head.Status, x.res.tail.Status, x.res.tail.Trailers), "<nil>NOT_FOUND[[A late] [Grpc-Status 5] [X-Api-Key [redacted]]]")
 }
 
 func TestAHijackedConnectionIsLeftAlone(t *testing.T) {
@@ -329,8 +330,36 @@ func TestAHijackedConnectionIsLeftAlone(t *testing.T) {
 	finished(t, e, 1)
 	finished(t, outside, 1)
 	in, out := k.read().of("in", "/socket"), o.read().of("out", "/socket")
-	equal(t, "in", fmt.Sprint(in.req.tail.said(), string(in.res.body), in.res.tail.said()), whole+`"hijacked" true -`)
+	equal(t, "in", fmt.Sprint(in.req.tail.said(), in.res.head.Status, string(in.res.body), in.res.tail.said()),
+		whole+"<nil>"+`"hijacked" true -`)
 	equal(t, "out", fmt.Sprint(out.req.tail.said(), out.res.head.Status, string(out.res.body), out.res.tail.said()), whole+"101"+whole)
+}
+
+func TestASwitchThatIsToldBeforeTheHijackEndsClean(t *testing.T) {
+	server, e, k := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "echo")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(conn, "bye")
+		conn.Close()
+	}))
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	must(t, err)
+	defer conn.Close()
+	io.WriteString(conn, "GET /socket HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	text, err := io.ReadAll(conn)
+	must(t, err)
+	if !strings.HasPrefix(string(text), "HTTP/1.1 101 ") || !strings.HasSuffix(string(text), "\r\n\r\nbye") {
+		t.Errorf("the client read %q", text)
+	}
+	finished(t, e, 1)
+	x := k.read().of("in", "/socket")
+	equal(t, "response", fmt.Sprint(x.res.head.Status, string(x.res.body), x.res.tail.said()), "101"+whole)
 }
 
 func TestOptionalInterfacesAreThoseOfTheServer(t *testing.T) {
@@ -340,6 +369,7 @@ func TestOptionalInterfacesAreThoseOfTheServer(t *testing.T) {
 		_, hijacks := w.(http.Hijacker)
 		_, pushes := w.(http.Pusher)
 		_, reads := w.(io.ReaderFrom)
+		_ = w.(http.CloseNotifier).CloseNotify()
 		deadline := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience))
 		asked <- fmt.Sprint(flushes, hijacks, pushes, reads, deadline)
 	})

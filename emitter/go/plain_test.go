@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestAQueryIsCapturedAsItWasTold(t *testing.T) {
@@ -246,4 +247,21 @@ func TestNothingIsCapturedWhereTheEmitterIsOff(t *testing.T) {
 		equal(t, "id", c.ID(), "")
 		equal(t, "counts", e.Counts(), Counts{})
 	}
+}
+
+func TestCountersAreToldWhileThereIsSomethingNewAndNotTwice(t *testing.T) {
+	e, k := emit(t, MetaEvery(time.Millisecond))
+	e.Begin(context.Background(), "x", "x", "x://1").Start().Finish()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		metas := k.read().metas
+		if n := len(metas); n > 0 && metas[n-1].Finished == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing was told: %+v", metas)
+		}
+	}
+	told := len(k.read().metas)
+	closed(t, e)
+	equal(t, "told again", len(k.read().metas), told)
 }

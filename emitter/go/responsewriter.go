@@ -129,6 +129,14 @@ func (w *responseWriter) FlushError() error {
 	return err
 }
 
+// CloseNotify is for what was written before requests had contexts, which asks for it without looking whether it is there.
+func (w *responseWriter) CloseNotify() <-chan bool {
+	if notifier, ok := w.ResponseWriter.(http.CloseNotifier); ok {
+		return notifier.CloseNotify()
+	}
+	return make(chan bool)
+}
+
 // trailers are those that the handler has set by now.
 func (w *responseWriter) trailers() http.Header {
 	var trailers http.Header

@@ -122,13 +122,9 @@ func (c *capture) takeSentBody(r *http.Request) {
 // takeAnswer captures the response. Of the request's body what is sent until its end counts.
 func (c *capture) takeAnswer(method string, answer *http.Response) {
 	c.respondHTTP(answer.StatusCode, answer.Header)
-	if answer.StatusCode == http.StatusSwitchingProtocols || method == http.MethodConnect {
-		// What flows behind is left alone.
-		c.endRequestBody()
-		c.end(response, nil)
-		return
-	}
-	if hasNoBody(method, answer.StatusCode) || answer.Body == nil || answer.Body == http.NoBody {
+	// What flows behind a switch of protocols or through a tunnel is no body, and its reader can be written to: it stays as it is.
+	isTunnel := method == http.MethodConnect
+	if isTunnel || hasNoBody(method, answer.StatusCode) || answer.Body == nil || answer.Body == http.NoBody {
 		c.endRequestBody()
 		c.endHTTP(answer.Trailer)
 		return

@@ -209,3 +209,31 @@ func TestAClientWithoutEmitterIsTheTransportItself(t *testing.T) {
 		t.Error("a context without a request has a trace")
 	}
 }
+
+func TestBothSidesOfHTTP2AreCaptured(t *testing.T) {
+	e, k := emit(t, BodyLimit(4<<20))
+	server := httptest.NewUnstartedServer(e.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "Sum")
+		io.Copy(w, r.Body)
+		w.Header().Set("Sum", "9")
+	})))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	client := &http.Client{Transport: e.Transport(server.Client().Transport)}
+	body := pattern(2_000_000, 5)
+	answer, err := client.Post(server.URL+"/two", "application/octet-stream", bytes.NewReader(body))
+	must(t, err)
+	got, err := io.ReadAll(answer.Body)
+	must(t, err)
+	answer.Body.Close()
+	equal(t, "answer", answer.Proto+fmt.Sprint(bytes.Equal(got, body)), "HTTP/2.0true")
+	finished(t, e, 2)
+	c := k.read()
+	for _, dir := range []string{"in", "out"} {
+		x := c.of(dir, "/two")
+		equal(t, dir, fmt.Sprint(bytes.Equal(x.req.body, body), bytes.Equal(x.res.body, body), x.req.tail.said(), x.res.tail.said(), x.res.tail.Trailers),
+			"true true"+whole+whole+"[[Sum 9]]")
+	}
+	equal(t, "one trace", c.of("in", "/two").req.head.Trace, c.of("out", "/two").req.head.Trace)
+}
