@@ -113,6 +113,10 @@ public final class CaptureFilter implements Filter {
         if (request.getAttribute(attribute) instanceof CaptureContext known) {
             return known;
         }
+        if (request.getDispatcherType() != DispatcherType.REQUEST) {
+            // What was left out as it came stays so, whatever its error page is called.
+            return null;
+        }
         try {
             Settings settings = emitter.shared().settings;
             if (!settings.methods().lets(request.getMethod()) || !settings.paths().lets(request.getRequestURI())) {

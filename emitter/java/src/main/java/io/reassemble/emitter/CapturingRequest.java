@@ -105,8 +105,10 @@ final class CapturingRequest extends HttpServletRequestWrapper {
         return super.getPart(name);
     }
 
+    /** Of these types a container parses the body for its parameters. */
     private void parsed() {
-        if (stream == null) {
+        String type = BodyRedactor.essence(String.valueOf(getContentType()));
+        if (stream == null && (type.equals("application/x-www-form-urlencoded") || type.equals("multipart/form-data"))) {
             capture.readByContainer();
         }
     }

@@ -207,6 +207,12 @@ final class CapturingResponse extends HttpServletResponseWrapper {
         capture.errorPage();
     }
 
+    @Override
+    public void sendRedirect(String location) throws IOException {
+        super.sendRedirect(location);
+        takenBack();
+    }
+
     private final class Output extends ServletOutputStream {
         private final ServletOutputStream inner;
 

@@ -357,7 +357,7 @@ public final class EmitterBuilder {
         Settings settings = new Settings(
                 name, Environment.hostName(), Identity.hex(Identity.random(8)), lineLimit, bodyLimit, sampleRate, sampleBy,
                 rateLimit == null ? null : new RateLimit(rateLimit), errors, methods, paths, bodyTypes, redactor, redactBodies, redactBuffer,
-                metaEvery, key);
+                metaEvery, key == null ? null : key.copy());
         return Emitter.start(settings, queueLimit, sink);
     }
 

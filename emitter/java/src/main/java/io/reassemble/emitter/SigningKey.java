@@ -10,10 +10,17 @@ final class SigningKey {
     static final int MIN_BYTES = 32;
     static final int MAX_BYTES = 1024;
 
+    private final SecretKeySpec secret;
     private final Mac mac;
 
-    private SigningKey(Mac mac) {
-        this.mac = mac;
+    private SigningKey(SecretKeySpec secret) {
+        this.secret = secret;
+        try {
+            mac = Mac.getInstance(secret.getAlgorithm());
+            mac.init(secret);
+        } catch (GeneralSecurityException fault) {
+            throw new CaptureConfigException("this Java has no " + secret.getAlgorithm() + " to sign with", fault);
+        }
     }
 
     /**
@@ -28,13 +35,12 @@ final class SigningKey {
             throw new CaptureConfigException(
                     from + " holds no secret to sign with: it must be 32 to 1024 printable ASCII characters without white space");
         }
-        try {
-            Mac mac = Mac.getInstance("HmacSHA256");
-            mac.init(new SecretKeySpec(text.getBytes(StandardCharsets.US_ASCII), "HmacSHA256"));
-            return new SigningKey(mac);
-        } catch (GeneralSecurityException fault) {
-            throw new CaptureConfigException("this Java has no HmacSHA256 to sign with", fault);
-        }
+        return new SigningKey(new SecretKeySpec(text.getBytes(StandardCharsets.US_ASCII), "HmacSHA256"));
+    }
+
+    /** The same secret for another thread. */
+    SigningKey copy() {
+        return new SigningKey(secret);
     }
 
     /** The signature, of which lines hold the first 16 bytes. {@code of} is 0 where the line has none. */

@@ -140,7 +140,11 @@ abstract class ContainerTest {
         ask(request("/s/text?head").method("HEAD", BodyPublishers.noBody()));
         assertEquals(300_000, ask(request("/s/large")).body().length);
         ask(request("/s/reader").header("content-type", "text/plain;charset=utf-8").POST(BodyPublishers.ofString("é\n")));
-        Captured captured = kept.read(4);
+        HttpResponse<byte[]> redirect = ask(request("/s/redirect"));
+        Captured captured = kept.read(5);
+        assertEquals(302, captured.byUrl("redirect").status());
+        assertArrayEquals(redirect.body(), captured.byUrl("redirect").res.body.toByteArray());
+        assertEquals(redirect.headers().firstValue("location").orElseThrow(), captured.byUrl("redirect").res.header("location"));
         Captured.One reset = captured.byUrl("reset");
         assertEquals("right", reset.res.text());
         assertEquals("1", reset.res.header("x-late"));
@@ -204,6 +208,20 @@ abstract class ContainerTest {
         Captured.One one = kept.read(1).byUrl("endless");
         assertTrue(one.res.truncated() && ((String) one.res.error()).startsWith("write failed"), String.valueOf(one.res.error()));
         assertEquals(200, one.status());
+    }
+
+    @Test
+    void whatAFilterLeavesOutStaysSoWithItsErrorPage() throws Exception {
+        stopServer();
+        kept = Captured.keep(Emitter.builder().service("server").skipPaths("/s/error", "/s/async", "/s/dispatch").skipMethods("PUT"));
+        port = start(kept.emitter, new Handlers(PLAIN));
+        for (String path : List.of("/s/error", "/s/async", "/s/dispatch")) {
+            ask(request(path));
+        }
+        ask(request("/s/text").PUT(BodyPublishers.noBody()));
+        ask(request("/s/text?taken"));
+        assertEquals("taken", kept.read(1).byUrl("/s/text").url().split("\\?")[1]);
+        assertEquals(new Counts(1, 1, 0, 0, 0), kept.emitter.counts());
     }
 
     @Test

@@ -58,6 +58,10 @@ final class Handlers extends HttpServlet {
                 response.setHeader("X-Late", "1");
                 response.getOutputStream().print("right");
             }
+            case "/redirect" -> {
+                response.getWriter().print("never seen");
+                response.sendRedirect("/elsewhere");
+            }
             case "/large" -> {
                 for (int at = 0; at < 300_000; at++) {
                     response.getOutputStream().write('a' + at % 26);
