@@ -6,7 +6,7 @@ from urllib.parse import quote
 from .capture import DISCONNECTED, Capture, describe
 from .context import current
 from .emitter import Emitter, context_of
-from .http import TRACEPARENT, body_length, harmless, has_no_body, header, protocol
+from .http import body_length, harmless, has_no_body, header, protocol
 from .identity import TraceParent
 
 Scope = MutableMapping[str, Any]
@@ -30,7 +30,7 @@ class CaptureMiddleware:
         self.emitter = emitter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] == "lifespan" and self.emitter.is_on:
             await _Lifespan(self.emitter, receive, send).run(self.app, scope)
             return
         exchange = self._begin(scope) if scope["type"] in ("http", "websocket") else None
@@ -58,17 +58,25 @@ class CaptureMiddleware:
             if not self.emitter.lets(method, path):
                 return None
             headers = list(scope["headers"])
-            trace = TraceParent.parse(header(headers, TRACEPARENT)) or TraceParent.new()
+            # Names are in lowercase by ASGI; of repeated ones the first counts.
+            first = dict(reversed(headers))
+
+            def value(name: bytes) -> str:
+                return str(first.get(name, b"").decode("latin-1"))
+
+            trace = TraceParent.parse(value(b"traceparent")) or TraceParent.new()
             query = scope.get("query_string") or b""
-            host = header(headers, "host")
+            host = value(b"host")
             scheme = scope.get("scheme", "http")
             url = (f"{scheme}://{host}" if host else "") + path + (f"?{query.decode('latin-1')}" if query else "")
             version = protocol(scope.get("http_version", "1.1"))
             capture = self.emitter.start(version, method, url, "in", headers, _peer(scope), trace, None)
             if capture is not None and scope["type"] == "http":
                 request = capture.request
-                request.expected = body_length(headers, method, version.startswith("http/1"))
-                request.filter_body(header(headers, "content-type") or "")
+                request.expected = body_length(
+                    value(b"content-length"), value(b"transfer-encoding"), method, version.startswith("http/1")
+                )
+                request.filter_body(value(b"content-type"))
                 if request.expected == 0:
                     request.end()
             return capture, trace

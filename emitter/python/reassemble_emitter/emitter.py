@@ -46,6 +46,12 @@ class Emitter:
         """An emitter that ``settings`` (see :class:`Settings`) and then the environment set."""
         return cls(Settings(**settings).env(environ))
 
+    @property
+    def is_on(self) -> bool:
+        """Whether anything can be captured: the output is not ``off``, and nobody has shut the emitter down."""
+        core = self._current_core()
+        return core is not None and not core.queue.is_closed
+
     @classmethod
     def disabled(cls) -> "Emitter":
         """An emitter that captures nothing and runs no thread."""

@@ -3,7 +3,7 @@
 import functools
 from typing import Any, Callable, Iterable, Optional, Tuple
 
-from .writer import Headers, Text, header_text
+from .writer import Text, header_text
 
 TRACEPARENT = "traceparent"
 
@@ -16,13 +16,12 @@ def header(headers: Iterable[Tuple[Text, Text]], name: str) -> Optional[str]:
     return None
 
 
-def body_length(headers: Headers, method: str, is_http1: bool) -> Optional[int]:
-    """The length of a request's body, where its headers tell."""
-    length = header(headers, "content-length")
-    if length is not None:
+def body_length(length: Optional[str], transfer_encoding: Optional[str], method: str, is_http1: bool) -> Optional[int]:
+    """The length of a request's body, where its headers tell: ``length`` is that of ``content-length``."""
+    if length:
         return int(length) if length.isascii() and length.isdigit() else None
     bodyless = is_http1 or method in ("GET", "HEAD", "OPTIONS", "TRACE", "CONNECT")
-    return 0 if bodyless and header(headers, "transfer-encoding") is None else None
+    return 0 if bodyless and not transfer_encoding else None
 
 
 def has_no_body(method: str, status: int) -> bool:

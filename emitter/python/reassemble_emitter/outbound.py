@@ -31,7 +31,7 @@ def begin_call(emitter: Emitter, method: str, url: str, headers: Headers) -> Tup
         if capture is not None:
             request = capture.request
             request.filter_body(header(headers, "content-type") or "")
-            request.expected = body_length(headers, method, True)
+            request.expected = body_length(header(headers, "content-length"), header(headers, "transfer-encoding"), method, True)
         return capture, None if given is not None else trace.text
     except Exception:
         return None, None

@@ -60,7 +60,9 @@ class CaptureMiddleware:
             capture = self.emitter.start(version, method, url, "in", headers, _peer(environ), trace, None)
             if capture is not None:
                 request = capture.request
-                request.expected = body_length(headers, method, version.startswith("http/1"))
+                request.expected = body_length(
+                    environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING"), method, version.startswith("http/1")
+                )
                 request.filter_body(environ.get("CONTENT_TYPE") or "")
                 if request.expected == 0:
                     request.end()

@@ -379,3 +379,25 @@ def test_an_open_descriptor_may_be_the_output():
     assert os.read(reading, 65536).count(b"\n") == 2
     os.close(reading)
     os.close(writing)
+
+
+def test_many_threads_lose_nothing(make, log):
+    emitter = make()
+
+    def work(name):
+        for n in range(50):
+            with emitter.begin("x", name, "z") as capture:
+                capture.request_body(f"{name} {n} " * 700)
+                capture.respond(200)
+                capture.response_body(b"\xff" * n)
+
+    threads = [threading.Thread(target=work, args=(f"t{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    emitter.shutdown()
+    exchanges = log.exchanges()
+    assert sorted(e.req.head["n"] for e in exchanges) == list(range(1, 401))
+    assert sum(len(e.res.body) for e in exchanges) == 8 * sum(range(50))
+    assert emitter.counts()[:4] == (400, 400, 0, 0) and emitter._core.queue._bytes == 0
