@@ -21,6 +21,10 @@ FEEDS = ("given", "whole", "bytes")
 # Emitter: the tool that it needs, its folder, and the command that answers.
 EMITTERS = {
     "rust": ("cargo", "../formats", ["cargo", "run", "--quiet", "--example", "conformance"]),
+    "python": ("python3", "python", [sys.executable, "conformance.py"]),
+    "node": ("node", "node", ["node", "conformance.js"]),
+    "go": ("go", "go", ["go", "run", "./conformance"]),
+    "java": ("mvn", "java", ["./conformance.sh"]),
 }
 
 

@@ -34,9 +34,19 @@ CONNECTIONS = 4
 # Every so many-th request makes its app call another.
 CALLS = 8
 
+# Several workers, each with an emitter of its own, on one standard output.
+GUNICORN = ["sh", "-c", 'exec "$0" -m gunicorn --bind "127.0.0.1:$PORT" "$@"', sys.executable, "--log-level", "warning"]
 # App: the tool that it needs, its folder, and its command.
 APPS = {
     "rust": ("cargo", "samples/shop", ["sh", "-c", 'SHOP_LISTEN=127.0.0.1:$PORT exec cargo run --quiet -- --quiet']),
+    "fastapi": ("python3", "samples/python", [sys.executable, "fastapi_app.py"]),
+    "flask": ("python3", "samples/python", GUNICORN + ["--workers", "2", "--threads", "8", "flask_app:app"]),
+    "django": ("python3", "samples/python", GUNICORN + ["--workers", "2", "--threads", "8", "django_app:app"]),
+    "go": ("go", "samples/go", ["sh", "-c", "go build -o app . && exec ./app"]),
+    "express": ("node", "samples/node", ["node", "express.js"]),
+    "fastify": ("node", "samples/node", ["node", "fastify.js"]),
+    "node-http": ("node", "samples/node", ["node", "http.js"]),
+    "jetty": ("mvn", "samples/java", ["sh", "-c", "exec java -cp jetty/target/classes:$(cat jetty/target/classpath) shop.App"]),
 }
 
 
