@@ -1,11 +1,12 @@
 """What all captures of one process share: settings, queue, counters, output, and the writer's thread, which starts with the first capture."""
 
 import os
-import threading
+from _thread import LockType
 from typing import NamedTuple, Optional
 
 from .filters import Filter, RateLimit, endpoint, path_of
 from .identity import is_sampled, new_instance
+from .native import new_reentrant_lock, start_thread
 from .queue import Queue
 from .settings import Settings, host_name, program_name
 from .sink import Sink
@@ -49,8 +50,9 @@ class Core:
         self.lost_lines = 0
         self._dropped = 0
         self._sampled_out = 0
-        self._lock = threading.RLock()
-        self._thread: Optional[threading.Thread] = None
+        self._lock = new_reentrant_lock()
+        # Can be taken once the writer has ended; None before it has begun.
+        self._writer: Optional[LockType] = None
         self._why = "limit" if self.limit else "sample" if settings.sample_rate < 1 else "all"
 
     def forked(self) -> "Core":
@@ -75,15 +77,13 @@ class Core:
 
     def start_writer(self) -> bool:
         """Makes sure that the writer runs; false where there can be none."""
-        if self._thread is None:
+        if self._writer is None:
             with self._lock:
-                if self._thread is None:
-                    thread = threading.Thread(target=Writer(self).run, name="capture-writer", daemon=True)
+                if self._writer is None:
                     try:
-                        thread.start()
+                        self._writer = start_thread(Writer(self).run)
                     except RuntimeError:
                         return False
-                    self._thread = thread
         return True
 
     def drop(self) -> None:
@@ -103,8 +103,9 @@ class Core:
     def shut_down(self, timeout: float) -> bool:
         """Closes the queue and waits for the writer, at most ``timeout`` seconds; false where that was not enough."""
         self.queue.close()
-        thread = self._thread
-        if thread is None or thread is threading.current_thread():
+        if self._writer is None:
             return True
-        thread.join(timeout)
-        return not thread.is_alive()
+        if not self._writer.acquire(timeout=max(timeout, 0)):
+            return False
+        self._writer.release()
+        return True

@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import threading
 from multiprocessing import util as multiprocessing_util
 from types import TracebackType
 from typing import Any, Dict, Mapping, Optional, Set, Type, Union
@@ -11,6 +10,7 @@ from .capture import AnyHeaders, Capture, cost_of, pairs_of
 from .context import CaptureContext, current
 from .core import Core, Counts
 from .identity import TraceParent, new_id, now_us
+from .native import new_lock
 from .queue import MESSAGE_BYTES
 from .settings import Settings
 from .sink import Sink
@@ -144,9 +144,10 @@ class Emitter:
             return core.shut_down(timeout)
         if not core.start_writer():
             return False
-        done = threading.Event()
+        done = new_lock()
+        done.acquire()
         core.queue.order((FLUSH, done))
-        return done.wait(timeout)
+        return done.acquire(timeout=max(timeout, 0))
 
     def settle(self, timeout: float = EXIT_PATIENCE_S) -> bool:
         """As :meth:`flush`, with a ``meta`` line behind it: for servers that end without the interpreter's exit hooks. Captures may follow."""

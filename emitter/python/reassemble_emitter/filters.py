@@ -1,9 +1,10 @@
 """Which methods, paths and content types are captured, and how many captures a second each endpoint may begin."""
 
 import re
-import threading
 import time
 from typing import Callable, Dict, Iterable, List
+
+from .native import new_reentrant_lock
 
 #: So many endpoints have a bucket of their own; the later ones share one.
 MAX_ENDPOINTS = 1024
@@ -64,7 +65,7 @@ class RateLimit:
         self._limit = limit
         self._most = max(1.0, limit)
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = new_reentrant_lock()
         # Each endpoint's captures left, and when that was.
         self._buckets: Dict[str, List[float]] = {}
 

@@ -7,9 +7,10 @@ The lock may be taken again by its own thread, for a signal's handler or a final
 else here, so the writer looks again every few milliseconds for a while before it sleeps until it is woken.
 """
 
-import threading
 from collections import deque
 from typing import Any, Callable, Deque, List, Tuple
+
+from .native import new_lock, new_reentrant_lock
 
 #: What is kept for each open capture: two ends and a response's head without headers.
 CLOSING_BYTES = 1024
@@ -32,12 +33,12 @@ class Queue:
     def __init__(self, limit: int) -> None:
         self._messages: Deque[Tuple[int, Message]] = deque()
         self._limit = limit
-        self._lock = threading.RLock()
+        self._lock = new_reentrant_lock()
         self._bytes = 0
         self._idle_rounds = 0
         self._writer_is = _AWAKE
         # Released to wake the writer: unlike an event's, that takes no lock.
-        self._bell = threading.Lock()
+        self._bell = new_lock()
         self._bell.acquire()
         self.is_closed = False
         #: Captures admitted so far.

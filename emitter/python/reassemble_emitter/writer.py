@@ -255,7 +255,7 @@ class Writer:
 
     def _flush(self, done: Any) -> None:
         self._write()
-        done.set()
+        done.release()
 
     def _reopen(self) -> None:
         self._write()

@@ -12,6 +12,7 @@ from servers import serving, wait_until
 
 from reassemble_emitter.wsgi import CaptureMiddleware
 
+GEVENT = ["--workers", "2", "--worker-class", "gevent"]
 GUNICORN = ["gunicorn", "apps.wsgi_app:app", "--bind", "127.0.0.1:{port}", "--log-level", "critical"]
 
 
@@ -106,8 +107,10 @@ def test_a_client_that_hangs_up(ask, log):
     assert exchange.req.tail["truncated"] and exchange.req.tail["full_len"] == 1000 and exchange.req.tail["error"]
 
 
-@pytest.mark.parametrize("more", [["--workers", "3"], ["--workers", "3", "--preload"], ["--workers", "2", "--threads", "4"]])
+@pytest.mark.parametrize("more", [["--workers", "3"], ["--workers", "3", "--preload"], ["--workers", "2", "--threads", "4"], GEVENT])
 def test_workers_share_one_output_and_lose_nothing(ask, log, more):
+    if more is GEVENT:
+        pytest.importorskip("gevent")
     def work(at):
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
             list(pool.map(lambda n: httpx.post(f"http://{at}/echo", content=b"%d " % n * 3000), range(60)))
