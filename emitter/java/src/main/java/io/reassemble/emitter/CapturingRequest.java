@@ -113,6 +113,18 @@ final class CapturingRequest extends HttpServletRequestWrapper {
         }
     }
 
+    /**
+     * Whether nothing of the body has come that the app did not read; to be asked once the app is done. Whoever parses a body knows where it ends, and
+     * asks for no more: the end of one in chunks has then yet to be read, or even to arrive, and is not waited for.
+     */
+    boolean isReadAsFarAsItCame() throws IOException {
+        if (stream == null) {
+            return false;
+        }
+        ServletInputStream inner = ((Input) stream).inner;
+        return inner.isFinished() || inner.available() == 0 || inner.read() < 0;
+    }
+
     private final class Input extends ServletInputStream {
         private final ServletInputStream inner;
 

@@ -7,6 +7,7 @@ import jakarta.servlet.ServletRequestWrapper;
 import jakarta.servlet.ServletResponseWrapper;
 import jakarta.servlet.http.HttpServletRequest;
 import jakarta.servlet.http.HttpServletResponse;
+import java.io.IOException;
 import java.util.List;
 import java.util.Set;
 
@@ -18,6 +19,7 @@ final class ServletCapture implements AsyncListener {
     private final Part request;
     private final Part response;
     private final boolean isHead;
+    private CapturingRequest asked;
     private CapturingResponse answered;
     private boolean readByContainer;
     private boolean errorPage;
@@ -44,7 +46,12 @@ final class ServletCapture implements AsyncListener {
     HttpServletRequest request(HttpServletRequest given) {
         boolean captures = given instanceof CapturingRequest
                 || given instanceof ServletRequestWrapper wrapper && wrapper.isWrapperFor(CapturingRequest.class);
-        return captures ? given : new CapturingRequest(given, this, request);
+        if (captures) {
+            return given;
+        }
+        CapturingRequest wrapped = new CapturingRequest(given, this, request);
+        asked = asked == null ? wrapped : asked;
+        return wrapped;
     }
 
     /** The response to hand on. An error page's is the container's own again, and what was written before it is gone. */
@@ -100,12 +107,23 @@ final class ServletCapture implements AsyncListener {
     }
 
     private void endRequest() {
-        if (request.isWhole()) {
+        if (request.hasEnded()) {
+            return;
+        }
+        if (request.isWhole() || request.hasStarted() && !request.isShort() && isReadAsFarAsItCame()) {
             request.end();
         } else if (readByContainer) {
             request.fail("body read as parameters");
         } else {
             request.fail(request.hasStarted() ? "body not read to its end" : "body not read");
+        }
+    }
+
+    private boolean isReadAsFarAsItCame() {
+        try {
+            return asked.isReadAsFarAsItCame();
+        } catch (IOException | RuntimeException hungUp) {
+            return false;
         }
     }
 

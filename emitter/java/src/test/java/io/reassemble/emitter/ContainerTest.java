@@ -135,6 +135,22 @@ abstract class ContainerTest {
     }
 
     @Test
+    void aBodyReadUpToItsLastByteIsWhole() throws Exception {
+        byte[] json = "{\"order\":7}".getBytes(StandardCharsets.US_ASCII);
+        ask(request("/s/prefix?known").header("content-type", "application/json").POST(BodyPublishers.ofByteArray(json)));
+        ask(request("/s/prefix?chunked").header("content-type", "application/json")
+                .POST(BodyPublishers.ofInputStream(() -> new ByteArrayInputStream(json))));
+        byte[] more = new byte[50_000];
+        ask(request("/s/half?more").POST(BodyPublishers.ofInputStream(() -> new ByteArrayInputStream(more))));
+        Captured captured = kept.read(3);
+        assertEquals("body not read to its end", captured.byUrl("more").req.error());
+        for (String url : List.of("known", "chunked")) {
+            assertNull(captured.byUrl(url).req.error(), url);
+            assertEquals("{\"order\":7}", captured.byUrl(url).req.text());
+        }
+    }
+
+    @Test
     void headersAndBodiesAreThoseThatWentOut() throws Exception {
         assertEquals("right", new String(ask(request("/s/reset")).body(), StandardCharsets.UTF_8));
         ask(request("/s/text?head").method("HEAD", BodyPublishers.noBody()));

@@ -62,6 +62,11 @@ final class Handlers extends HttpServlet {
                 response.getWriter().print("never seen");
                 response.sendRedirect("/elsewhere");
             }
+            case "/prefix" -> {
+                // As a parser of JSON does, that needs no end behind the last brace.
+                byte[] json = new byte[8000];
+                response.getWriter().print(request.getInputStream().read(json));
+            }
             case "/large" -> {
                 for (int at = 0; at < 300_000; at++) {
                     response.getOutputStream().write('a' + at % 26);
