@@ -36,6 +36,7 @@ CALLS = 8
 
 # Several workers, each with an emitter of its own, on one standard output.
 GUNICORN = ["sh", "-c", 'exec "$0" -m gunicorn --bind "127.0.0.1:$PORT" "$@"', sys.executable, "--log-level", "warning"]
+JAVA = ["sh", "-c", 'exec java -cp "target/classes:$(cat target/classpath)" shop.App']
 # App: the tool that it needs, its folder, and its command.
 APPS = {
     "rust": ("cargo", "samples/shop", ["sh", "-c", 'SHOP_LISTEN=127.0.0.1:$PORT exec cargo run --quiet -- --quiet']),
@@ -46,7 +47,8 @@ APPS = {
     "express": ("node", "samples/node", ["node", "express.js"]),
     "fastify": ("node", "samples/node", ["node", "fastify.js"]),
     "node-http": ("node", "samples/node", ["node", "http.js"]),
-    "jetty": ("mvn", "samples/java", ["sh", "-c", "exec java -cp jetty/target/classes:$(cat jetty/target/classpath) shop.App"]),
+    "jetty": ("mvn", "samples/java/jetty", JAVA),
+    "spring": ("mvn", "samples/java/spring", JAVA),
 }
 
 

@@ -142,7 +142,7 @@ func (e *Emitter) wait(ctx context.Context) error {
 	}
 }
 
-// choose is E-2.2 to E-2.4: why a capture is taken; empty where it is left out. endpoint is asked for only where there is a rate limit.
+// choose is C-2.2 to C-2.4: why a capture is taken; empty where it is left out. endpoint is asked for only where there is a rate limit.
 func (e *Emitter) choose(id string, trace TraceParent, at time.Time, endpoint func() string) string {
 	rate := e.config.rate
 	if rate < 1 {

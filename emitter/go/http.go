@@ -17,7 +17,7 @@ var grpcStatus = map[string]string{
 	"13": "INTERNAL", "14": "UNAVAILABLE", "15": "DATA_LOSS", "16": "UNAUTHENTICATED",
 }
 
-// letsHTTP is E-2.1's filter of methods and paths.
+// letsHTTP is C-2.1's filter of methods and paths.
 func (e *Emitter) letsHTTP(method, url string) bool {
 	return e.config.methods.letsMethod(method) && (e.config.paths.isOpen() || e.config.paths.lets(pathOf(url)))
 }

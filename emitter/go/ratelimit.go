@@ -13,7 +13,7 @@ const (
 	longSegment = 32
 )
 
-// rateLimit is E-2.2's: a bucket for each endpoint.
+// rateLimit is C-2.2's: a bucket for each endpoint.
 type rateLimit struct {
 	perSecond float64
 	mu        sync.Mutex

@@ -7,7 +7,7 @@ import (
 	"github.com/reassemble/reassemble/emitter/go/internal/redact"
 )
 
-// secretiveBody is a body that may hold secrets under listed names (E-3.2): it is held until its end, up to a limit.
+// secretiveBody is a body that may hold secrets under listed names (C-3.2): it is held until its end, up to a limit.
 type secretiveBody struct {
 	isForm bool
 	limit  int64

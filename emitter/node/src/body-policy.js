@@ -1,5 +1,5 @@
 'use strict';
-// What becomes of a body: it passes, is left out for its type (E-2.1), or is held and looked through for secrets (E-3.2).
+// What becomes of a body: it passes, is left out for its type (C-2.1), or is held and looked through for secrets (C-3.2).
 
 const { isUtf8 } = require('node:buffer');
 

@@ -67,7 +67,7 @@ class Core {
     };
   }
 
-  /** Why a capture is taken (E-2.4); undefined where sampling or the rate limit leaves it out. */
+  /** Why a capture is taken (C-2.4); undefined where sampling or the rate limit leaves it out. */
   #whyTaken(id, { method, url, trace }, route) {
     const { sampleRate, sampleBy } = this.settings;
     if (sampleRate < 1 && !isSampled(trace && sampleBy === 'trace' ? traceId(trace) : id, sampleRate)) return undefined;

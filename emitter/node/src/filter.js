@@ -1,5 +1,5 @@
 'use strict';
-// What is captured at all: lists of what is let in and what is kept out (E-2.1).
+// What is captured at all: lists of what is let in and what is kept out (C-2.1).
 
 /** Lets in what `only` lists, all where it is empty, and nothing that `skip` lists. A `*` at an item's end stands for any characters. */
 class Filter {

@@ -12,7 +12,7 @@ const RESPOND = 1;
 const BODY = 2;
 const END = 3;
 
-/** So much of a request's body is held until it shows whether it is captured (E-2.3). */
+/** So much of a request's body is held until it shows whether it is captured (C-2.3). */
 const HELD_BODY_BYTES = 64 * 1024;
 
 /** What headers cost: a text, or names and values in a list, by turns or in pairs. */

@@ -1,5 +1,5 @@
 'use strict';
-// Redaction of JSON bodies (E-3.3): one value, or several with white space or nothing between them. Every byte but the secrets' stays.
+// Redaction of JSON bodies (C-3.3): one value, or several with white space or nothing between them. Every byte but the secrets' stays.
 
 const { REDACTED } = require('./redact.js');
 

@@ -174,7 +174,7 @@ class Redactor {
     return bare.slice(0, mark + 1) + query + bare.slice(beforeFragment.length);
   }
 
-  /** A form's body as it may be captured (E-3.3), from and to a binary string. */
+  /** A form's body as it may be captured (C-3.3), from and to a binary string. */
   form(body) {
     return parameters(body, (name) => this.#isListed(plainName(name, true)));
   }

@@ -1,5 +1,5 @@
 'use strict';
-// Which captures are taken: sampling (L-3.6) and a rate limit for each endpoint (E-2.2).
+// Which captures are taken: sampling (L-3.6) and a rate limit for each endpoint (C-2.2).
 
 const { crc32 } = require('./crc.js');
 

@@ -1,5 +1,5 @@
 'use strict';
-// Settings (E-1): layers of them, from calls and from the environment, become one checked whole. What is applied later wins; lists grow.
+// Settings (C-1): layers of them, from calls and from the environment, become one checked whole. What is applied later wins; lists grow.
 
 const fs = require('node:fs');
 const os = require('node:os');

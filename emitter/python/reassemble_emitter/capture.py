@@ -1,7 +1,7 @@
 """One capture on the side of the app: counts and cuts what passes, and makes sure that both halves end.
 
 Invariants: a half that has begun is ended exactly once, when its capture is collected at the latest; once a piece was left out, none follows it. A
-capture that is held (E-2.3) has queued nothing: its messages wait here, counted against the queue's limit, until its response tells what becomes of them.
+capture that is held (C-2.3) has queued nothing: its messages wait here, counted against the queue's limit, until its response tells what becomes of them.
 """
 
 import time

@@ -1,6 +1,6 @@
 """What must not be stored: headers, query parameters, userinfo and names in bodies that hold secrets.
 
-The lists and the rules are those of every emitter and of the reader (L-3.7, E-3.3). What is secret becomes ``[redacted]``, fixed and without its length;
+The lists and the rules are those of every emitter and of the reader (L-3.7, C-3.3). What is secret becomes ``[redacted]``, fixed and without its length;
 names stay, and every other byte stays as it was.
 """
 

@@ -74,7 +74,8 @@ impl OpenPart {
             match held.redacted(redactor, tail.truncated) {
                 Ok(body) => self.lines.body(&body, out),
                 Err(why) => {
-                    if tail.error.is_empty() {
+                    // For want of room in the queue it would have ended anyhow.
+                    if tail.error != "queue" {
                         tail.error = why.into();
                     }
                     tail.full_len = tail.full_len.or((!tail.truncated).then_some(held.len));

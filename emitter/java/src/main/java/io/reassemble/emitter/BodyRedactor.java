@@ -4,7 +4,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Locale;
 
-/** What of a body is looked through for secrets (E-3.2, E-3.3). */
+/** What of a body is looked through for secrets (C-3.2, C-3.3). */
 enum BodyRedactor {
     /** The body is not looked at. */
     NONE,

@@ -11,7 +11,7 @@ import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** What the environment sets (E-1), and what it tells of the process. */
+/** What the environment sets (C-1), and what it tells of the process. */
 final class Environment {
     private static final Pattern SIZE = Pattern.compile("([0-9]{1,15})\\s*(KiB|MiB|GiB)?");
     private static final Pattern NUMBER = Pattern.compile("[0-9]+(?:\\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\\.[0-9]+(?:[eE][+-]?[0-9]+)?");

@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
-/** What is let in: what {@code only} lists, or all where that is empty, save what {@code skip} lists (E-2.1). */
+/** What is let in: what {@code only} lists, or all where that is empty, save what {@code skip} lists (C-2.1). */
 final class Filter {
     private final boolean ignoreCase;
     private final boolean open;

@@ -2,7 +2,7 @@ package io.reassemble.emitter;
 
 import java.nio.charset.StandardCharsets;
 
-/** Puts {@code "[redacted]"} in the place of what JSON holds under listed names (E-3.3); every other byte stays. Reads strictly, by RFC 8259. */
+/** Puts {@code "[redacted]"} in the place of what JSON holds under listed names (C-3.3); every other byte stays. Reads strictly, by RFC 8259. */
 final class JsonRedactor {
     private static final int MAX_DEPTH = 128;
     private static final byte[] REDACTED = "\"[redacted]\"".getBytes(StandardCharsets.US_ASCII);

@@ -7,7 +7,7 @@ import java.util.List;
  * A capture under way, shared by its two parts and the writer.
  *
  * <p>It is open, its messages going to the queue as they come, or held: sampling left it out, and it is kept back until its response tells whether it
- * is an error (E-2.3). What is held costs queue room as if it were queued.
+ * is an error (C-2.3). What is held costs queue room as if it were queued.
  */
 final class Live {
     /** What is kept in the queue for each open capture: two ends and a response's head without headers. */

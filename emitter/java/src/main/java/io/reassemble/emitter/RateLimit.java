@@ -3,7 +3,7 @@ package io.reassemble.emitter;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 
-/** At most so many captures a second of each endpoint (E-2.2). Time is an argument: nanoseconds of a clock that never goes back. */
+/** At most so many captures a second of each endpoint (C-2.2). Time is an argument: nanoseconds of a clock that never goes back. */
 final class RateLimit {
     private static final int MAX_ENDPOINTS = 1024;
     private static final int MAX_SEGMENT = 32;
