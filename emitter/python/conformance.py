@@ -61,7 +61,7 @@ def _fed(arrivals: Iterable[bytes], feed: str) -> Iterable[bytes]:
 
 def main() -> None:
     """Answers line by line until the input ends."""
-    for line in sys.stdin:
+    for line in sys.stdin.buffer:
         question = json.loads(line)
         if "emit" in question:
             answer: Dict[str, Any] = {"lines": emit(question["emit"], question.get("feed", "given")).decode()}

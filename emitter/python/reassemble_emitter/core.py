@@ -59,6 +59,8 @@ class Core:
         """The core of a child that was forked from this one's process."""
         child = Core(self.settings, self.sink.forked())
         child.queue.is_closed = self.queue.is_closed
+        self._lock = new_reentrant_lock()
+        self.queue.abandon()
         return child
 
     def lets(self, method: str, path: str) -> bool:

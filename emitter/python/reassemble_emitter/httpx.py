@@ -23,6 +23,7 @@ class CaptureTransport(httpx.BaseTransport):
         self._inner = inner or httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends a request by the inner transport; raises what that raises."""
         capture, outgoing = _begin(self._emitter, request)
         if capture is None:
             return self._inner.handle_request(outgoing)
@@ -35,6 +36,7 @@ class CaptureTransport(httpx.BaseTransport):
         return response
 
     def close(self) -> None:
+        """Closes the inner transport."""
         self._inner.close()
 
 
@@ -46,6 +48,7 @@ class AsyncCaptureTransport(httpx.AsyncBaseTransport):
         self._inner = inner or httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends a request by the inner transport; raises what that raises."""
         capture, outgoing = _begin(self._emitter, request)
         if capture is None:
             return await self._inner.handle_async_request(outgoing)
@@ -58,6 +61,7 @@ class AsyncCaptureTransport(httpx.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
+        """Closes the inner transport."""
         await self._inner.aclose()
 
 

@@ -57,6 +57,8 @@ class Queue:
 
     def push(self, message: Message, cost: int) -> bool:
         """Puts a message in, or refuses it where that passes the limit."""
+        if self.is_closed:
+            return False
         with self._lock:
             if self._bytes + cost > self._limit:
                 return False
@@ -66,7 +68,9 @@ class Queue:
         return True
 
     def push_reserved(self, message: Message) -> None:
-        """Puts in what room was kept for, or an order to the writer."""
+        """Puts in what room was kept for."""
+        if self.is_closed:
+            return
         self._messages.append((0, message))
         self._wake_if_due()
 
@@ -88,6 +92,12 @@ class Queue:
         """Admits nothing any more; the writer ends when it has written what is there."""
         self.is_closed = True
         self._ring()
+
+    def abandon(self) -> None:
+        """Forgets all, in a forked child: there is no writer there, and what other threads held of the lock is never given back."""
+        self.is_closed = True
+        self._lock = new_reentrant_lock()
+        self._messages.clear()
 
     def order(self, message: Message) -> None:
         """Has the writer do something at once."""

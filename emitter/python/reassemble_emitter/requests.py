@@ -30,6 +30,7 @@ class CaptureAdapter(BaseAdapter):
         self._inner = inner or HTTPAdapter()
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Sends a request by the inner adapter; raises what that raises."""
         begun, trace = begin_call(self._emitter, request.method or "GET", request.url or "", list(request.headers.items()))
         if trace is not None:
             request.headers[TRACEPARENT] = trace
@@ -49,4 +50,5 @@ class CaptureAdapter(BaseAdapter):
         return response
 
     def close(self) -> None:
+        """Closes the inner adapter."""
         self._inner.close()

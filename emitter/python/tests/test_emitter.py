@@ -325,6 +325,27 @@ def test_a_forked_child_captures_on_as_a_process_of_its_own(tmp_path, how):
     assert [r["head"]["finished"] for r in records if r["part"] == "meta"] == [5, 5]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_what_a_parent_has_begun_is_not_its_childs(make, log):
+    emitter = make()
+    capture = emitter.begin("x", "y", "z")
+    capture.request_body(b"asked")
+    held = make(sample_rate=0, errors="always").begin("x", "y", "held")
+    child = os.fork()
+    if child == 0:
+        for each in (capture, held):
+            each.request_body(b"by the child")
+            each.respond(200)
+            each.finish()
+        emitter.flush()
+        os._exit(0 if capture.id and emitter.counts() == (0, 0, 0, 0, 0) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    capture.respond(200)
+    capture.finish()
+    emitter.shutdown()
+    assert log.only().req.body == b"asked" and emitter.counts().finished == 1
+
+
 def test_an_output_without_a_reader_costs_captures_alone():
     program = (
         "import time\nfrom reassemble_emitter import Emitter, Settings\nemitter = Emitter(Settings())\n"
