@@ -72,8 +72,7 @@ function typeOf(body) {
 /** Captures a request's body; a stream is replaced in `sent` by one that passes it on. */
 function captureBody(half, body, given, sent) {
   if (body === undefined) {
-    // Its body is a stream that belongs to the call; to look into it would be to change or to collect it.
-    if (given?.body) half.abandon('body not captured');
+    if (given?.body) copy(given.clone().body, half);
     else half.end();
   } else if (typeof body === 'string' || body instanceof ArrayBuffer || ArrayBuffer.isView(body)) {
     half.body(bodyOf(body));
@@ -81,12 +80,34 @@ function captureBody(half, body, given, sent) {
   } else if (body instanceof URLSearchParams) {
     half.body(body.toString());
     half.end();
+  } else if (body instanceof Blob) {
+    copy(body.stream(), half);
   } else if (body instanceof ReadableStream) {
     sent.body = passingUpload(body, half);
   } else if (typeof body[Symbol.asyncIterator] === 'function') {
     sent.body = passingItems(body, half);
   } else {
     half.abandon('body not captured');
+  }
+}
+
+/**
+ * Captures a stream that nobody else reads: of a `Blob`, or a `Request`'s clone, for to replace such a body by a stream would change how it is sent. It is read
+ * no further than it is captured, so a clone holds back no more than that.
+ */
+async function copy(stream, half) {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return half.end();
+      half.body(value);
+      if (half.isCut) return half.endCut();
+    }
+  } catch (error) {
+    return half.abandon(describe(error));
+  } finally {
+    reader.cancel().catch(() => {});
   }
 }
 
@@ -167,9 +188,9 @@ function follow(response, { response: answered }) {
   }
   const { url, redirected, type } = response;
   const body = passingBytes(response.body, answered);
-  const copy = like(new Response(body, { status, statusText: response.statusText, headers: response.headers }), { url, redirected, type });
-  forgotten.register(copy, answered);
-  return copy;
+  const told = like(new Response(body, { status, statusText: response.statusText, headers: response.headers }), { url, redirected, type });
+  forgotten.register(told, answered);
+  return told;
 }
 
 /** Gives a response what its constructor can't, and its clones too. */
