@@ -11,6 +11,7 @@ const zlib = require('node:zlib');
 
 const { ask, keeping, listen } = require('./captured.js');
 
+const CLONES = Number.parseInt(process.versions.undici, 10) >= 6 ? {} : { skip: 'this Node.js has no clones of bodies that let the process end' };
 const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 
 /** A server that is not captured; it notes the headers that it gets and answers with what it is sent. */
@@ -152,7 +153,7 @@ test('fetch: a form loses its secrets', async (t) => {
   assert.strictEqual((await captured(1))[0].req.text, 'user=ann&password=[redacted]');
 });
 
-test('fetch: a Request goes out as it is', async (t) => {
+test('fetch: a Request goes out as it is', CLONES, async (t) => {
   const { port, asked } = await upstream(t);
   const { emitter, captured } = keeping();
   const request = new Request(`http://127.0.0.1:${port}/r`, { method: 'PUT', body: 'of a Request', headers: { 'x-sent': '1' } });
@@ -163,7 +164,7 @@ test('fetch: a Request goes out as it is', async (t) => {
   assert.deepStrictEqual([req.head.method, req.text, req.tail.error, res.text], ['PUT', 'of a Request', undefined, 'of a Request']);
 });
 
-test('fetch: of a large Request no more is read ahead than is captured', async (t) => {
+test('fetch: of a large Request no more is read ahead than is captured', CLONES, async (t) => {
   const { port } = await upstream(t);
   const { emitter, captured } = keeping({ bodyLimit: 1000 });
   const body = Buffer.alloc(3_000_000, 'x');

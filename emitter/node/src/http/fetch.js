@@ -8,6 +8,9 @@ const { lengthOf } = require('./messages.js');
 /** Statuses whose responses have no body, by the Fetch standard. */
 const BODILESS = new Set([101, 103, 204, 205, 304]);
 
+/** Before undici 6 (in Node.js 18, and early 20) a clone of a body that is not read to its end keeps the process alive. */
+const CLONES_LET_GO = Number.parseInt(process.versions.undici, 10) >= 6;
+
 /** Responses that the app forgot, so that their captures end. */
 const forgotten = new FinalizationRegistry((half) => quietly(() => half.abandon('body not read')));
 
@@ -72,8 +75,9 @@ function typeOf(body) {
 /** Captures a request's body; a stream is replaced in `sent` by one that passes it on. */
 function captureBody(half, body, given, sent) {
   if (body === undefined) {
-    if (given?.body) copy(given.clone().body, half);
-    else half.end();
+    if (!given?.body) half.end();
+    else if (CLONES_LET_GO) copy(given.clone().body, half);
+    else half.abandon('body not captured');
   } else if (typeof body === 'string' || body instanceof ArrayBuffer || ArrayBuffer.isView(body)) {
     half.body(bodyOf(body));
     half.end();
