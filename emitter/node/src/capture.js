@@ -36,6 +36,10 @@ function tagsOf(tags) {
   return Object.fromEntries(Object.entries(tags).map(([name, value]) => [name, String(value)]));
 }
 
+function textOrNone(value) {
+  return value === undefined || value === null ? undefined : String(value);
+}
+
 /** Bytes or text of a body; any other value as JSON. */
 function bodyOf(data) {
   if (typeof data === 'string' || data instanceof Uint8Array) return data;
@@ -52,20 +56,20 @@ class Capture {
 
   constructor(core, proto, method, url, options) {
     const caller = currentContext();
-    const { dir = 'out', headers, peer, tags, oneway = false } = options;
+    const { dir, headers, peer, tags, oneway } = options;
     const trace = parseTraceparent(options.trace) ?? caller?.trace ?? newTraceparent();
     this.#halves = quietly(() =>
       core?.begin({
-        dir,
+        dir: dir === 'in' ? 'in' : 'out',
         proto: String(proto),
         method: String(method),
         url: String(url),
         ...bodyHeaders(pairsOf(headers)),
-        peer,
+        peer: textOrNone(peer),
         trace,
-        parent: options.parent ?? caller?.id,
+        parent: textOrNone(options.parent) ?? caller?.id,
         tags: tagsOf(tags),
-        oneway,
+        oneway: Boolean(oneway),
       }),
     );
     this.#context = { id: this.id, trace };
@@ -93,7 +97,10 @@ class Capture {
 
   /** Begins the response: a number for HTTP, a text elsewhere (an SQLSTATE, a gRPC status name); with headers, or what the protocol has like them. */
   respond(status, headers) {
-    quietly(() => this.#halves?.response?.respond(status, bodyHeaders(pairsOf(headers))));
+    quietly(() => {
+      const told = Number.isSafeInteger(status) ? status : textOrNone(status);
+      this.#halves?.response?.respond(told, bodyHeaders(pairsOf(headers)));
+    });
   }
 
   /** Adds to the response's body: rows as JSON, a reply. Text, bytes, or a value that is written as JSON. */
@@ -103,7 +110,7 @@ class Capture {
 
   /** Says what went wrong: an error, or a text. The capture then ends with it. */
   error(error) {
-    this.#error = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    this.#error = quietly(() => (error instanceof Error ? `${error.name}: ${error.message}` : String(error))) ?? 'error';
   }
 
   /** Ends the capture. */

@@ -70,8 +70,8 @@ class Emitter {
    * @param {string} url
    * @param {import('../index.js').BeginOptions} [options]
    */
-  begin(proto, method, url, options = {}) {
-    return new Capture(this.#core, proto, method, url, options);
+  begin(proto, method, url, options) {
+    return new Capture(this.#core, proto, method, url, options ?? {});
   }
 
   /**

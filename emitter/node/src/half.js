@@ -155,6 +155,11 @@ class Half {
     return !this.#ended && this.#live.isOpen;
   }
 
+  /** Whether a piece was left out, so that none follows. */
+  get isCut() {
+    return this.#cut !== undefined;
+  }
+
   get hasBegun() {
     return this.#begun;
   }
@@ -203,6 +208,11 @@ class Half {
   /** Ends the half, with trailers where there were any. */
   end(trailers) {
     this.#close(undefined, trailers, this.#seen);
+  }
+
+  /** Ends a half that is cut, of which the rest did not pass here. */
+  endCut() {
+    this.#close(undefined, undefined, this.expected);
   }
 
   /** Ends the half before its time, or without a response: the call or the handler failed. */

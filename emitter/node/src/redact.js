@@ -73,6 +73,13 @@ function pattern(text) {
   return (name) => name === lower;
 }
 
+/** A test of whether a text may hold, anywhere in it, a name that one of these patterns lists: quick, and sometimes wrongly true. */
+function mayHold(patterns) {
+  const cores = patterns.map((text) => text.replaceAll('*', '').replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
+  const anywhere = new RegExp(cores.join('|'), 'i');
+  return (text) => anywhere.test(text);
+}
+
 /** A test that remembers. */
 function remembering(test) {
   const known = new Map();
@@ -136,12 +143,14 @@ class Redactor {
   #kept;
   #isListed;
   #isQueryListed;
+  #mayHoldName;
 
   /** @param {{redactHeaders?: string[], keepHeaders?: string[], redactNames?: string[], keepNames?: string[]}} lists */
   constructor({ redactHeaders = [], keepHeaders = [], redactNames = [], keepNames = [] } = {}) {
     this.#headers = new Set([...DEFAULT_HEADERS, ...redactHeaders].map(lowercase));
     for (const name of keepHeaders) this.#headers.delete(lowercase(name));
     const names = [...DEFAULT_NAMES, ...redactNames].map(pattern);
+    this.#mayHoldName = mayHold([...DEFAULT_NAMES, ...redactNames]);
     const query = DEFAULT_QUERY.map(pattern);
     this.#kept = keepNames.map(pattern);
     this.#isListed = remembering((name) => this.#decide(name, names));
@@ -156,6 +165,11 @@ class Redactor {
   /** Whether what stands under a name in JSON is a secret. */
   isSecretName(name) {
     return this.#isListed(name);
+  }
+
+  /** Whether a text may hold a name that is a secret's, anywhere and unescaped. */
+  mayHoldSecretName(text) {
+    return this.#mayHoldName(text);
   }
 
   /** A header's value as it may be captured. */

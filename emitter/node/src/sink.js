@@ -21,10 +21,12 @@ const FILE_MODE = 0o600;
 class DescriptorSink {
   #fd;
   #path;
+  #isOwn;
 
-  constructor(fd, { path, isDirect, sharedBytes }) {
+  constructor(fd, { path, isOwn = false, isDirect, sharedBytes }) {
     this.#fd = fd;
     this.#path = path;
+    this.#isOwn = isOwn;
     /** Whether `writeSync` never waits. */
     this.isDirect = isDirect;
     /** The longest write of more lines than one; 0 for none. */
@@ -40,7 +42,7 @@ class DescriptorSink {
     return fs.writeSync(this.#fd, bytes);
   }
 
-  /** Opens a path again, after the file there was renamed away. Where that fails, the old file goes on. */
+  /** Opens a path again, after the file there was renamed away. Where that fails, the old file goes on. Not to be called while a write is under way. */
   reopen() {
     if (this.#path === undefined) return;
     try {
@@ -53,8 +55,7 @@ class DescriptorSink {
   }
 
   close() {
-    if (this.#path === undefined) return;
-    fs.close(this.#fd, () => {});
+    if (this.#isOwn) fs.close(this.#fd, () => {});
   }
 }
 
@@ -86,7 +87,7 @@ function descriptorSink(fd) {
   const isPipe = process.platform === 'linux' && stat.isFIFO();
   const sharedBytes = isPipe ? PIPE_BYTES : 0;
   const own = isPipe ? openAgain(fd) : undefined;
-  if (own !== undefined) return new DescriptorSink(own, { isDirect: true, sharedBytes });
+  if (own !== undefined) return new DescriptorSink(own, { isOwn: true, isDirect: true, sharedBytes });
   const isDirect = (stat.isSocket() || stat.isFIFO()) && isMadeDirect(fd);
   return new DescriptorSink(fd, { isDirect, sharedBytes });
 }
@@ -117,7 +118,7 @@ function isMadeDirect(fd) {
 function fileSink(path) {
   const fd = fs.openSync(path, 'a', FILE_MODE);
   const sharedBytes = fs.fstatSync(fd).isFile() ? FILE_BYTES : 0;
-  return new DescriptorSink(fd, { path, isDirect: false, sharedBytes });
+  return new DescriptorSink(fd, { path, isOwn: true, isDirect: false, sharedBytes });
 }
 
 /**

@@ -55,6 +55,7 @@ class LineWriter {
   /** The write under way: its bytes, how many of them were taken, and how many lines they are. */
   #group;
   #isWriting = false;
+  #isReopenDue = false;
   #torn = false;
   #retryMs = FIRST_RETRY_MS;
   #timer;
@@ -99,7 +100,10 @@ class LineWriter {
     if (!this.#isWriting) this.#runSoon();
   }
 
+  /** Opens the output's file again, once no write to the old one is under way. */
   reopen() {
+    this.#isReopenDue = this.#isWriting;
+    if (this.#isReopenDue || this.#isDone) return;
     this.#sink.reopen();
     this.isOutputGone = false;
     this.#torn = false;
@@ -113,6 +117,7 @@ class LineWriter {
         this.#tell();
         this.whenIdle(() => {
           this.#dispose();
+          this.#sink.close();
           done();
         });
       });
@@ -137,7 +142,6 @@ class LineWriter {
     this.#isDone = true;
     clearTimeout(this.#timer);
     clearTimeout(this.#metaTimer);
-    this.#sink.close();
   }
 
   #run() {
@@ -329,7 +333,9 @@ class LineWriter {
       // `endSync` may have gone on with this write.
       if (this.#isDone || !this.#isWriting) return;
       this.#isWriting = false;
-      if (this.#took(fault, count) === 'again') this.#retry();
+      const became = this.#took(fault, count);
+      if (this.#isReopenDue) this.reopen();
+      if (became === 'again') this.#retry();
       else this.#run();
     });
   }

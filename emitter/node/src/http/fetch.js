@@ -8,6 +8,9 @@ const { lengthOf } = require('./messages.js');
 /** Statuses whose responses have no body, by the Fetch standard. */
 const BODILESS = new Set([101, 103, 204, 205, 304]);
 
+/** Before undici 6 (in Node.js 18, and early 20) a clone of a body that is not read to its end keeps the process alive. */
+const CLONES_LET_GO = Number.parseInt(process.versions.undici, 10) >= 6;
+
 /** Responses that the app forgot, so that their captures end. */
 const forgotten = new FinalizationRegistry((half) => quietly(() => half.abandon('body not read')));
 
@@ -72,21 +75,43 @@ function typeOf(body) {
 /** Captures a request's body; a stream is replaced in `sent` by one that passes it on. */
 function captureBody(half, body, given, sent) {
   if (body === undefined) {
-    // Its body is a stream that belongs to the call; to look into it would be to change or to collect it.
-    if (given?.body) half.abandon('body not captured');
-    else half.end();
+    if (!given?.body) half.end();
+    else if (CLONES_LET_GO) copy(given.clone().body, half);
+    else half.abandon('body not captured');
   } else if (typeof body === 'string' || body instanceof ArrayBuffer || ArrayBuffer.isView(body)) {
     half.body(bodyOf(body));
     half.end();
   } else if (body instanceof URLSearchParams) {
     half.body(body.toString());
     half.end();
+  } else if (body instanceof Blob) {
+    copy(body.stream(), half);
   } else if (body instanceof ReadableStream) {
     sent.body = passingUpload(body, half);
   } else if (typeof body[Symbol.asyncIterator] === 'function') {
     sent.body = passingItems(body, half);
   } else {
     half.abandon('body not captured');
+  }
+}
+
+/**
+ * Captures a stream that nobody else reads: of a `Blob`, or a `Request`'s clone, for to replace such a body by a stream would change how it is sent. It is read
+ * no further than it is captured, so a clone holds back no more than that.
+ */
+async function copy(stream, half) {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return half.end();
+      half.body(value);
+      if (half.isCut) return half.endCut();
+    }
+  } catch (error) {
+    return half.abandon(describe(error));
+  } finally {
+    reader.cancel().catch(() => {});
   }
 }
 
@@ -167,9 +192,9 @@ function follow(response, { response: answered }) {
   }
   const { url, redirected, type } = response;
   const body = passingBytes(response.body, answered);
-  const copy = like(new Response(body, { status, statusText: response.statusText, headers: response.headers }), { url, redirected, type });
-  forgotten.register(copy, answered);
-  return copy;
+  const told = like(new Response(body, { status, statusText: response.statusText, headers: response.headers }), { url, redirected, type });
+  forgotten.register(told, answered);
+  return told;
 }
 
 /** Gives a response what its constructor can't, and its clones too. */

@@ -16,8 +16,7 @@ function fastifyPlugin(core, options) {
   function capture(instance, _, done) {
     if (core) {
       instance.addHook('onRequest', (request, reply, next) => {
-        const route = request.routeOptions?.url ?? request.routerPath;
-        serve(core, options, request.raw, reply.raw, next, route);
+        serve(core, options, request.raw, reply.raw, next, request.routeOptions?.url);
       });
     }
     done();
