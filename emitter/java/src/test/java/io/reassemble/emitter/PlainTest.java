@@ -117,6 +117,22 @@ class PlainTest {
     }
 
     @Test
+    void aBodyWhoseTypeIsLeftOutHasHeadAndTailAlone() throws Exception {
+        Captured.Kept kept = Captured.keep(builder().skipBodyTypes("application/json"));
+        for (String body : new String[] {"{\"a\":1}", ""}) {
+            Capture capture = kept.emitter.begin("http/1.1", "GET", "x://of" + body.length()).start();
+            capture.respond(200);
+            capture.response().filterBody(List.of(new Header("Content-Type", "Application/JSON; charset=utf-8")));
+            capture.responseBody(body);
+            capture.finish();
+        }
+        kept.emitter.close();
+        Captured.Side left = kept.now().byUrl("of7").res;
+        assertEquals(List.of("", true, 7L), List.of(left.text(), left.truncated(), left.number("full_len")));
+        assertFalse(kept.now().byUrl("of0").res.truncated());
+    }
+
+    @Test
     void aFullQueueDropsWholeCapturesAndEndsBegunOnes() throws InterruptedException {
         CountDownLatch blocked = new CountDownLatch(1);
         CountDownLatch go = new CountDownLatch(1);
@@ -272,6 +288,9 @@ class PlainTest {
             }
             capture.finish();
         }
+        Capture early = kept.emitter.begin("http/1.1", "POST", "x://early/").header("content-type", "application/json").start();
+        early.requestBody("{\"password\":\"x");
+        early.close();
         Capture gzip = kept.emitter.begin("http/1.1", "POST", "x://gzip/").header("content-type", "application/json")
                 .header("content-encoding", "gzip").start();
         gzip.requestBody("not looked at");
@@ -286,6 +305,7 @@ class PlainTest {
                 assertEquals(cases[at][1].length(), req.number("full_len"));
             }
         }
+        assertEquals(List.of("", "cancelled"), List.of(kept.now().byUrl("early").req.text(), kept.now().byUrl("early").req.error()));
         assertEquals("not looked at", kept.now().byUrl("gzip").req.text());
     }
 
