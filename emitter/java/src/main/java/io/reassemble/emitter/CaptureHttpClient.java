@@ -147,6 +147,13 @@ public final class CaptureHttpClient extends HttpClient {
         return version == Version.HTTP_2 ? "h2" : "http/1.1";
     }
 
+    /** A fault in words, without those that tell a URL, which may hold secrets. */
+    static String describe(Throwable fault) {
+        String kind = fault.getClass().getSimpleName();
+        String said = fault.getMessage();
+        return said == null || said.contains("://") ? kind : kind + ": " + said;
+    }
+
     /** One request as it is sent, with its capture, where there is one. */
     private static final class Call {
         private final HttpRequest request;
@@ -184,11 +191,11 @@ public final class CaptureHttpClient extends HttpClient {
             }
         }
 
-        /** Ends what is open. The fault's words hold no URL, which may be secret. */
+        /** Ends what is open. */
         void fail(Throwable fault) {
             if (capture != null) {
                 capture.request().fail("body not sent to its end");
-                capture.response().fail(fault.getClass().getSimpleName() + (fault.getMessage() == null ? "" : ": " + fault.getMessage()));
+                capture.response().fail(describe(fault));
             }
         }
     }

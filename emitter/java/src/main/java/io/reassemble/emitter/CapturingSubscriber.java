@@ -51,7 +51,7 @@ final class CapturingSubscriber<T> implements HttpResponse.BodySubscriber<T> {
 
     @Override
     public void onError(Throwable fault) {
-        part.fail(fault.getClass().getSimpleName() + (fault.getMessage() == null ? "" : ": " + fault.getMessage()));
+        part.fail(CaptureHttpClient.describe(fault));
         inner.onError(fault);
     }
 

@@ -47,6 +47,10 @@ final class Cutting {
         }
 
         private Tail redacted(Tail tail) {
+            if (came == 0) {
+                // An empty body is itself, and so is one that was left out before it came here.
+                return tail;
+            }
             if (tail.truncated()) {
                 return leftOut(tail, "redact_buffer", tail.fullLength());
             }

@@ -88,7 +88,7 @@ final class LineThread extends Thread {
             if (lines.length >= GATHERED_BYTES) {
                 writeLines();
             }
-        } catch (RuntimeException | OutOfMemoryError fault) {
+        } catch (RuntimeException | Error fault) {
             shared.lostLines.increment();
         }
     }
@@ -182,7 +182,7 @@ final class LineThread extends Thread {
                 respond(new Message.Respond(live, live.tsMicros + us, us, null, null, 0));
             }
             end(live, true, tail);
-        } catch (RuntimeException fault) {
+        } catch (RuntimeException | Error fault) {
             shared.lostLines.increment();
         }
     }

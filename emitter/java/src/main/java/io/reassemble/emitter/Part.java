@@ -207,7 +207,7 @@ final class Part {
         }
         pushGathered();
         ended = true;
-        boolean truncated = early || cut != Cut.NONE;
+        boolean truncated = early || cut == Cut.QUEUE || seen > taken && !bodyless;
         Long full = truncated && fullLength >= 0 ? fullLength : null;
         String said = cut == Cut.QUEUE ? "queue" : Tail.cut(error);
         Tail tail = new Tail(live.elapsedMicros(), null, null, said, truncated, full);

@@ -3,6 +3,7 @@ package io.reassemble.emitter;
 import jakarta.servlet.AsyncContext;
 import jakarta.servlet.AsyncEvent;
 import jakarta.servlet.AsyncListener;
+import jakarta.servlet.ServletException;
 import jakarta.servlet.ServletRequestWrapper;
 import jakarta.servlet.ServletResponseWrapper;
 import jakarta.servlet.http.HttpServletRequest;
@@ -79,8 +80,10 @@ final class ServletCapture implements AsyncListener {
         errorPage = true;
     }
 
+    /** The handler threw; frameworks wrap what it was. */
     void failed(Throwable thrown) {
-        fault = thrown;
+        boolean wrapped = thrown instanceof ServletException && thrown.getCause() != null;
+        fault = wrapped ? thrown.getCause() : thrown;
     }
 
     /** The app answers later; until then the capture stays open. */

@@ -132,7 +132,7 @@ final class Sink {
         if (stream != null) {
             try {
                 stream.flush();
-            } catch (IOException | RuntimeException fault) {
+            } catch (IOException | RuntimeException | Error fault) {
                 gone |= isGone(fault);
             }
         }
@@ -192,7 +192,7 @@ final class Sink {
                 LockSupport.parkNanos(RETRY_NANOS);
             }
             return true;
-        } catch (IOException | RuntimeException fault) {
+        } catch (IOException | RuntimeException | Error fault) {
             int written = stream == null ? buffer.position() : 0;
             torn |= written > 0 && bytes[from + written - 1] != '\n';
             gone |= isGone(fault);
@@ -200,7 +200,7 @@ final class Sink {
         }
     }
 
-    private static boolean isGone(Exception fault) {
+    private static boolean isGone(Throwable fault) {
         String said = String.valueOf(fault.getMessage());
         return fault instanceof ClosedChannelException || said.contains("Broken pipe") || said.contains("Bad file descriptor");
     }

@@ -32,6 +32,8 @@ import java.util.Queue;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.springframework.http.client.JdkClientHttpRequestFactory;
+import org.springframework.web.client.RestClient;
 
 /** The wrapping client against a real server. */
 class HttpClientTest {
@@ -131,6 +133,17 @@ class HttpClientTest {
         client.send(request("/skipped").build(), BodyHandlers.discarding());
         assertEquals(List.of(trace, "null"), List.copyOf(traces));
         assertEquals(trace, kept.read(1).byUrl("/echo").req.head.get("trace"));
+    }
+
+    @Test
+    void clientsOfSpringWorkOnTopOfIt() throws Exception {
+        RestClient rest = RestClient.builder().requestFactory(new JdkClientHttpRequestFactory(client)).build();
+        String answer = rest.post().uri(request("/echo").build().uri()).body("from Spring").retrieve().body(String.class);
+        assertEquals("from Spring", answer);
+        Captured.One one = kept.read(1).byUrl("/echo");
+        assertEquals(List.of("from Spring", "from Spring"), List.of(one.req.text(), one.res.text()));
+        assertNull(one.res.error());
+        assertNull(one.req.error());
     }
 
     @Test

@@ -12,9 +12,12 @@ import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -114,6 +117,22 @@ class PlainTest {
         assertEquals("0123456789", one.req.text());
         assertEquals(12, one.req.number("full_len"));
         assertFalse(one.res.truncated());
+    }
+
+    @Test
+    void aBodyWhoseTypeIsLeftOutHasHeadAndTailAlone() throws Exception {
+        Captured.Kept kept = Captured.keep(builder().skipBodyTypes("application/json"));
+        for (String body : new String[] {"{\"a\":1}", ""}) {
+            Capture capture = kept.emitter.begin("http/1.1", "GET", "x://of" + body.length()).start();
+            capture.respond(200);
+            capture.response().filterBody(List.of(new Header("Content-Type", "Application/JSON; charset=utf-8")));
+            capture.responseBody(body);
+            capture.finish();
+        }
+        kept.emitter.close();
+        Captured.Side left = kept.now().byUrl("of7").res;
+        assertEquals(List.of("", true, 7L), List.of(left.text(), left.truncated(), left.number("full_len")));
+        assertFalse(kept.now().byUrl("of0").res.truncated());
     }
 
     @Test
@@ -272,6 +291,9 @@ class PlainTest {
             }
             capture.finish();
         }
+        Capture early = kept.emitter.begin("http/1.1", "POST", "x://early/").header("content-type", "application/json").start();
+        early.requestBody("{\"password\":\"x");
+        early.close();
         Capture gzip = kept.emitter.begin("http/1.1", "POST", "x://gzip/").header("content-type", "application/json")
                 .header("content-encoding", "gzip").start();
         gzip.requestBody("not looked at");
@@ -286,6 +308,7 @@ class PlainTest {
                 assertEquals(cases[at][1].length(), req.number("full_len"));
             }
         }
+        assertEquals(List.of("", "cancelled"), List.of(kept.now().byUrl("early").req.text(), kept.now().byUrl("early").req.error()));
         assertEquals("not looked at", kept.now().byUrl("gzip").req.text());
     }
 
@@ -316,6 +339,84 @@ class PlainTest {
         emitter.begin("x", "a", "x://a").oneway().start().finish();
         emitter.close();
         assertEquals(new Counts(1, 0, 0, 0, 2), emitter.counts());
+    }
+
+    @Test
+    void anOutputOfTheAppsOwnThatIsBrokenCostsItsLinesAlone() {
+        Emitter emitter = builder().output(Output.stream(new OutputStream() {
+            @Override
+            public void write(int one) {
+                throw new StackOverflowError();
+            }
+        })).build();
+        emitter.begin("x", "a", "x://a").oneway().start().finish();
+        assertTrue(emitter.shutdown(Captured.PATIENCE));
+        assertEquals(new Counts(1, 0, 0, 0, 2), emitter.counts());
+    }
+
+    @Test
+    void countsAreToldWhileThereIsSomethingNewAndAtTheEnd() throws Exception {
+        Captured.Kept kept = Captured.keep(builder().metaEvery(Duration.ofMillis(1)));
+        kept.emitter.begin("x", "a", "x://a").oneway().start().finish();
+        while (kept.now().metas.isEmpty() || !kept.now().metas.get(kept.now().metas.size() - 1).get("finished").equals(BigDecimal.ONE)) {
+            Thread.sleep(5);
+        }
+        int told = kept.now().metas.size();
+        assertTrue(kept.emitter.flush(Captured.PATIENCE) && kept.emitter.flush(Captured.PATIENCE));
+        assertEquals(told, kept.now().metas.size());
+        kept.emitter.begin("x", "a", "x://b").oneway().start().finish();
+        kept.emitter.close();
+        List<Map<String, Object>> metas = kept.now().metas;
+        assertEquals(List.of(new BigDecimal(2), new BigDecimal(2), BigDecimal.ZERO),
+                List.of(metas.get(metas.size() - 1).get("begun"), metas.get(metas.size() - 1).get("finished"),
+                        metas.get(metas.size() - 1).get("dropped")));
+    }
+
+    @Test
+    void whateverManyThreadsDoEveryCaptureEndsAndAllRoomComesBack() throws Exception {
+        long limit = 300_000;
+        Captured.Kept kept = Captured.keep(builder().queueLimit(limit).sampleRate(0.7).sampleBy(SampleBy.ID).errors(CaptureErrors.ALWAYS));
+        List<Thread> threads = new ArrayList<>();
+        for (int thread = 0; thread < 6; thread++) {
+            Random random = new Random(thread);
+            threads.add(new Thread(() -> {
+                for (int at = 0; at < 150; at++) {
+                    Capture capture = kept.emitter.begin("http/1.1", "POST", "http://h/").start();
+                    for (int piece = random.nextInt(6); piece > 0; piece--) {
+                        capture.requestBody("q".repeat(random.nextInt(9000)));
+                    }
+                    if (random.nextInt(5) > 0) {
+                        capture.respond(random.nextBoolean() ? 200 : 503, List.of(new Header("a", "b".repeat(random.nextInt(2000)))));
+                        capture.responseBody("s".repeat(random.nextInt(20_000)));
+                    }
+                    if (random.nextInt(4) > 0) {
+                        capture.finish();
+                    } else {
+                        capture.close();
+                    }
+                }
+            }));
+        }
+        threads.forEach(Thread::start);
+        for (Thread thread : threads) {
+            thread.join();
+        }
+        assertTrue(kept.emitter.flush(Captured.PATIENCE));
+        Counts counts = kept.emitter.counts();
+        assertEquals(900, counts.begun() + counts.dropped() + counts.sampledOut());
+        assertEquals(counts.begun(), counts.finished());
+        assertTrue(kept.emitter.shared().queue.reserve(limit), "room was lost");
+        assertFalse(kept.emitter.shared().queue.reserve(1), "more room than there was");
+        List<Captured.One> captures = kept.now().captures;
+        assertEquals(counts.begun(), captures.size());
+        for (Captured.One one : captures) {
+            for (Captured.Side side : List.of(one.req, one.res)) {
+                assertTrue(side.whole);
+                assertEquals(side.body.size(), side.number("len"));
+                assertTrue(side.text().matches("[qs]*"));
+                assertEquals(side.error() != null || side.tail.containsKey("full_len"), side.truncated());
+            }
+        }
     }
 
     @Test

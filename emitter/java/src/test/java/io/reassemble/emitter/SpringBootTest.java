@@ -172,6 +172,6 @@ class SpringBootTest extends ContainerTest {
         assertNull(captured.byUrl("/none").res.error());
         assertEquals(500, captured.byUrl("/broken").status());
         assertArrayEquals(broken.body(), captured.byUrl("/broken").res.body.toByteArray());
-        assertTrue(((String) captured.byUrl("/broken").res.error()).startsWith("handler failed: "));
+        assertEquals("handler failed: java.lang.IllegalStateException", captured.byUrl("/broken").res.error());
     }
 }
