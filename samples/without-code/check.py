@@ -4,7 +4,8 @@ and status has to be there.
 
     check.py [--all] [SAMPLE…]      with --all a sample whose program is missing is an error, without it is said to be skipped
 
-`REASSEMBLE` names the binary, `target/debug/reassemble` unless set. A virtual environment's `envoy` counts as installed.
+`REASSEMBLE` names the binary, `target/debug/reassemble` unless set. What lies beside the python that runs this counts as installed, and
+`MITMDUMP` may name a mitmdump that has the Python emitter.
 """
 
 import http.client
@@ -123,6 +124,13 @@ def envoy(place, app):
     return through(command, place / "envoy", front, "stdout")
 
 
+def mitmproxy(place, app):
+    front = free_port()
+    command = [tool("mitmdump"), "-q", "-s", str(HERE / "mitmproxy" / "capture.py"), "--listen-host", "127.0.0.1", "-p", str(front)]
+    command += ["--mode", f"reverse:http://127.0.0.1:{app}", "--set", f"confdir={place}"]
+    return through(command, place, front, "stdout")
+
+
 def shell(place, _):
     log = place / "shell.log"
     for _, path, body in REQUESTS:
@@ -136,11 +144,14 @@ def shell(place, _):
 
 
 def tool(name):
+    named = os.environ.get(name.upper())
+    if named:
+        return named
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
 
 
-SAMPLES = {"shell": ("sh", shell), "nginx": ("nginx", nginx), "envoy": ("envoy", envoy)}
+SAMPLES = {"shell": ("sh", shell), "nginx": ("nginx", nginx), "envoy": ("envoy", envoy), "mitmproxy": ("mitmdump", mitmproxy)}
 
 
 def bytes_of(body):
