@@ -64,9 +64,9 @@ func (b *secretiveBody) finish(redactor *redact.Redactor, tail *line.Tail) []byt
 	return body
 }
 
-// leaveOut says why nothing of a body is there. A full queue stays the reason where it was.
+// leaveOut says why nothing of a body is there, unless the part ends with an error of its own.
 func leaveOut(tail *line.Tail, why string) {
-	if tail.Error != queueError {
+	if tail.Error == "" {
 		tail.Error = why
 	}
 	tail.Truncated = true

@@ -63,7 +63,7 @@ func TestABodyThatEndsEarlyOrIsEncodedIsNotLookedThrough(t *testing.T) {
 	finished(t, e, 3)
 	c := k.read()
 	unread := c.of("in", "/unread").req
-	equal(t, "unread", string(unread.body)+unread.tail.said(), `"redact_buffer" true 21`)
+	equal(t, "unread", string(unread.body)+unread.tail.said(), `"body not read to its end" true 21`)
 	encoded := c.of("in", "?none")
 	equal(t, "encoded", string(encoded.res.body)+encoded.res.tail.said()+encoded.req.tail.said(), "not JSON"+whole+whole)
 	equal(t, "json", string(c.of("in", "/json").res.body), `{"session":"[redacted]"}`)

@@ -1,7 +1,8 @@
-//! Measures what the Rust emitter costs the sample shop, and a request's own thread. See [`reassemble_benches::emitter`] for how to read it.
+//! Measures what an emitter costs a sample app, and the Rust one a request's own thread. See [`reassemble_benches::emitter`] for how to read it.
 //!
 //!     cargo build --release -p shop
 //!     cargo run --release -p reassemble-benches --bin emitter
+//!     cargo run --release -p reassemble-benches --bin emitter -- --app python --full-load 5
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,12 +10,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use reassemble_benches::bars::{Bar, Figure, Limit, table, tally};
+use reassemble_benches::emitter::app::{SAMPLES, Sample};
 use reassemble_benches::emitter::own_thread::{self, OwnThread};
 use reassemble_benches::emitter::pairs::{Pair, Plan, Run, quartiles};
 use reassemble_benches::results::{self, Conditions};
 use reassemble_benches::table::{layout, median};
 
-/// Measure what the Rust emitter costs the sample shop, beside the same shop without it
+/// Measure what an emitter costs a sample app, beside the same app without it
 #[derive(Parser)]
 struct Args {
     /// Pairs of runs; 0 leaves them out
@@ -29,27 +31,31 @@ struct Args {
     #[arg(long, default_value_t = 2)]
     warm_up: u64,
 
-    /// Requests a second
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
-    rate: u32,
+    /// The emitter's language: rust, python, node, go, java
+    #[arg(long, default_value = "rust", value_parser = sample)]
+    app: Sample,
+
+    /// Requests a second; 2000 for Rust and 500 for the others unless set
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+
+    /// Seconds of each run under full load; 0 leaves it out
+    #[arg(long, default_value_t = 0)]
+    full_load: u64,
 
     /// Kept-alive connections
     #[arg(long, default_value_t = 16)]
     connections: usize,
 
-    /// Bursts of captures on one thread; 0 leaves them out
+    /// Bursts of captures on one thread, of the Rust emitter alone; 0 leaves them out
     #[arg(long, default_value_t = 500)]
     bursts: u32,
-
-    /// The sample shop
-    #[arg(long, value_name = "FILE", default_value = "target/release/shop")]
-    shop: PathBuf,
 
     /// Write the table of bars into this page, in the place of all that an earlier run wrote there
     #[arg(long, value_name = "FILE")]
     write_results: Option<PathBuf>,
 
-    /// Where the shop's output is written, and removed after each run
+    /// Where the app's output is written, and removed after each run
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     dir: PathBuf,
 }
@@ -58,15 +64,17 @@ fn main() -> Result<()> {
     let args = Args::parse();
     std::fs::create_dir_all(&args.dir).with_context(|| format!("failed to create {}", args.dir.display()))?;
     let output = args.dir.join(format!("emitter-{}.log", std::process::id()));
-    let run =
-        format!("{} requests a second, {} pairs of {} s, {} bursts", args.rate, args.pairs, args.seconds, args.bursts);
+    let sample = args.app;
+    let rate = args.rate.unwrap_or(sample.rate);
+    let bursts = if sample.name == "rust" { args.bursts } else { 0 };
+    let run = format!("{rate} requests a second, {} pairs of {} s, {bursts} bursts", args.pairs, args.seconds);
     let conditions = Conditions::now(&run);
     let mut bars = Vec::new();
-    if args.bursts > 0 {
-        let figures = own_thread::measure(&output, args.bursts);
+    if bursts > 0 {
+        let figures = own_thread::measure(&output, bursts);
         std::fs::remove_file(&output).ok();
         let figures = figures?;
-        print!("{}", own_thread_table(&figures, args.bursts));
+        print!("{}", own_thread_table(&figures, bursts));
         for (name, ns) in [("plain API", figures.plain_ns), ("tower layer", figures.layer_ns)] {
             let less = Figure::one((ns - figures.copy_ns) / 1e3, "µs");
             let what = format!("a request's own thread, {name}, less the copy of the bodies");
@@ -75,12 +83,13 @@ fn main() -> Result<()> {
     }
     if args.pairs > 0 {
         let plan = Plan {
-            shop: args.shop.clone(),
+            sample,
             output,
-            rate: args.rate,
+            rate,
             connections: args.connections,
             warm_up: Duration::from_secs(args.warm_up),
             time: Duration::from_secs(args.seconds),
+            full_load: Duration::from_secs(args.full_load),
         };
         let mut pairs = Vec::new();
         for number in 0..args.pairs {
@@ -97,22 +106,33 @@ fn main() -> Result<()> {
             pairs.push(pair);
         }
         println!(
-            "\nthe shop at {} requests a second, bodies of 2 KB both ways: medians of {} pairs of {} s\n",
-            args.rate, args.pairs, args.seconds
+            "\nthe {} sample at {rate} requests a second, bodies of 2 KB both ways: medians of {} pairs of {} s\n",
+            sample.name, args.pairs, args.seconds
         );
-        print!("{}", pairs_table(&pairs));
+        print!("{}", pairs_table(&pairs, &sample));
         let added =
             |of: fn(&Run) -> f64, unit| Figure::of(pairs.iter().map(|pair| of(&pair.with) - of(&pair.without)), unit);
-        bars.push(Bar::new(8, "added at p99", added(|run| run.p99_us, "µs")).within(Limit::AtMost(50.0)));
-        bars.push(Bar::new(8, "CPU added", added(|run| run.cpu_percent, "% of a core")).within(Limit::AtMost(5.0)));
-        bars.push(Bar::new(8, "peak memory added", added(|run| run.peak_mib, "MiB")).within(Limit::AtMost(4.0)));
+        let limit = |what, figure, most| Bar::new(sample.bar, what, figure).within(Limit::AtMost(most));
+        bars.push(limit("added at p99", added(|run| run.p99_us, "µs"), sample.p99_us));
+        bars.push(limit("CPU added", added(|run| run.cpu_percent, "% of a core"), sample.cpu_percent));
+        bars.push(limit("peak memory added", added(|run| run.peak_mib, "MiB"), sample.mib));
+        if args.full_load > 0 {
+            let ratio = pairs.iter().map(|pair| pair.with.full_per_second / pair.without.full_per_second);
+            bars.push(Bar::new(
+                sample.bar,
+                "requests a second under full load, with by without",
+                Figure::of(ratio, ""),
+            ));
+        }
+        let added_p50 = added(|run| run.p50_us, "µs");
+        bars.push(Bar::new(sample.bar, "added at p50", added_p50));
         let without = Figure::of(pairs.iter().map(|pair| pair.without.p99_us), "µs");
-        bars.push(Bar::new(8, "p99 without the emitter", without));
+        bars.push(Bar::new(sample.bar, "p99 without the emitter", without));
     }
     println!("\n{}\n{}", table(&bars), tally(&bars));
     if let Some(page) = &args.write_results {
         let notes = "Where p99 without the emitter is above a millisecond, the machine was busy and the added latency means nothing.";
-        results::write(page, "The Rust emitter", &conditions, &bars, notes)?;
+        results::write(page, sample.section, &conditions, &bars, notes)?;
     }
     Ok(())
 }
@@ -134,7 +154,7 @@ fn own_thread_table(figures: &OwnThread, bursts: u32) -> String {
     format!("request and response of 2 KB each: medians of {bursts} bursts\n\n{}", layout(&rows))
 }
 
-fn pairs_table(pairs: &[Pair]) -> String {
+fn pairs_table(pairs: &[Pair], sample: &Sample) -> String {
     let header = ["", "without", "with", "added", "quartiles", "bar", ""];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     let mut row = |name: &str, bar: Option<f64>, of: fn(&Run) -> f64, added: fn(&Pair) -> f64| {
@@ -152,10 +172,10 @@ fn pairs_table(pairs: &[Pair]) -> String {
         ]);
     };
     row("p50, µs", None, |run| run.p50_us, |pair| pair.with.p50_us - pair.without.p50_us);
-    row("p99, µs", Some(50.0), |run| run.p99_us, |pair| pair.with.p99_us - pair.without.p99_us);
+    row("p99, µs", Some(sample.p99_us), |run| run.p99_us, |pair| pair.with.p99_us - pair.without.p99_us);
     row(
         "CPU, % of one core",
-        Some(5.0),
+        Some(sample.cpu_percent),
         |run| run.cpu_percent,
         |pair| pair.with.cpu_percent - pair.without.cpu_percent,
     );
@@ -165,8 +185,13 @@ fn pairs_table(pairs: &[Pair]) -> String {
         |_| 100.0,
         |pair| 100.0 * (pair.with.cpu_percent / pair.without.cpu_percent - 1.0),
     );
-    row("peak memory, MiB", Some(4.0), |run| run.peak_mib, |pair| pair.with.peak_mib - pair.without.peak_mib);
+    row("peak memory, MiB", Some(sample.mib), |run| run.peak_mib, |pair| pair.with.peak_mib - pair.without.peak_mib);
     layout(&rows)
+}
+
+fn sample(name: &str) -> Result<Sample, String> {
+    let known = SAMPLES.iter().find(|sample| sample.name == name).copied();
+    known.ok_or_else(|| format!("it is one of {}", SAMPLES.map(|sample| sample.name).join(", ")))
 }
 
 fn met(met: bool) -> String {

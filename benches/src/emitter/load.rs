@@ -93,6 +93,36 @@ impl Client {
         Ok(latencies)
     }
 
+    /// Sends each connection's next request as soon as it is answered, for as long as told; gives how many were answered.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_flat_out(&mut self, time: Duration) -> Result<usize> {
+        let began = Instant::now();
+        if time.is_zero() {
+            return Ok(0);
+        }
+        for connection in &mut self.connections {
+            connection.send(&self.load.request, began)?;
+        }
+        let (mut answered, mut under_way) = (0, self.connections.len());
+        while under_way > 0 {
+            for at in self.wait(None)? {
+                let connection = &mut self.connections[at];
+                if connection.receive(&self.load.answer)?.is_none() {
+                    continue;
+                }
+                answered += 1;
+                if began.elapsed() < time {
+                    connection.send(&self.load.request, began)?;
+                } else {
+                    under_way -= 1;
+                }
+            }
+        }
+        Ok(answered)
+    }
+
     /// Waits until the next request is due or something comes in; gives the connections that have something.
     fn wait(&self, due: Option<Instant>) -> Result<Vec<usize>> {
         let busy: Vec<usize> = (0..self.connections.len()).filter(|at| self.connections[*at].due.is_some()).collect();

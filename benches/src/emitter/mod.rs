@@ -1,7 +1,8 @@
-//! What the Rust emitter costs an app: the sample shop under a constant load with and without it, and one capture on a request's own thread.
+//! What emitters cost an app: a sample app of each language under load with and without its emitter, and one capture of the Rust one on a request's
+//! own thread.
 //!
-//! - [`load`] sends requests at a constant rate and takes their latencies from the instants at which they were to be sent.
-//! - [`shop`] runs the sample shop and tells its CPU time and peak memory.
+//! - [`load`] sends requests at a constant rate and takes their latencies from the instants at which they were to be sent; or as many as are answered.
+//! - [`app`] runs a sample app and tells its CPU time and peak memory.
 //! - [`pairs`] runs it with and without the emitter in turn and sums the differences up.
 //! - [`own_thread`] measures captures in a loop, by the CPU time of the calling thread alone.
 //!
@@ -15,10 +16,10 @@
 //! Where the 99th percentile without the emitter is above a millisecond, other programs had the cores for whole slices of the scheduler: such a run tells
 //! of CPU time and memory, and nothing of latencies.
 
+pub mod app;
 pub mod load;
 pub mod own_thread;
 pub mod pairs;
-pub mod shop;
 
 /// Length of the bodies of requests and responses in bytes.
 pub const BODY_BYTES: usize = 2048;

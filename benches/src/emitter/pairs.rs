@@ -1,19 +1,20 @@
-//! Runs of the shop with and without the emitter, in turn.
+//! Runs of a sample app with and without the emitter, in turn.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use memchr::memmem;
 
+use super::app::Sample;
 use super::load::{Load, percentile};
-use super::shop::Shop;
 use super::{BODY_BYTES, json_body};
 
 /// What is run, and for how long.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The shop's binary.
-    pub shop: PathBuf,
+    /// The app.
+    pub sample: Sample,
     /// Where its output goes; removed after each run.
     pub output: PathBuf,
     /// Requests a second.
@@ -24,6 +25,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// What is.
     pub time: Duration,
+    /// How long each connection then sends its next request as soon as it is answered.
+    pub full_load: Duration,
 }
 
 /// What one run showed.
@@ -33,10 +36,12 @@ pub struct Run {
     pub p50_us: f64,
     /// All but a hundredth took less, in microseconds.
     pub p99_us: f64,
-    /// CPU time of the shop, in percent of one core.
+    /// CPU time of the app, in percent of one core.
     pub cpu_percent: f64,
     /// Its peak resident memory in MiB.
     pub peak_mib: f64,
+    /// Requests a second under full load; 0 where there was none.
+    pub full_per_second: f64,
 }
 
 /// One pair of runs.
@@ -63,35 +68,46 @@ impl Plan {
     }
 
     fn run(&self, with_emitter: bool) -> Result<Run> {
-        let shop = Shop::start(&self.shop, &self.output, with_emitter)?;
+        let app = self.sample.start(&self.output, with_emitter)?;
         let load = Load::echo("/echo?page=2&sort=name", &json_body(), self.rate, self.connections);
-        let mut client = load.connect(shop.address)?;
+        let mut client = load.connect(app.address)?;
         let warm_up = client.run(self.warm_up)?.len();
-        let (cpu, began) = (shop.cpu()?, Instant::now());
+        let (cpu, began) = (app.cpu()?, Instant::now());
         let mut latencies = client.run(self.time)?;
-        let (cpu, took) = (shop.cpu()? - cpu, began.elapsed());
-        let peak_bytes = shop.peak_bytes()?;
-        let finished = shop.end()?;
+        let (cpu, took) = (app.cpu()? - cpu, began.elapsed());
+        let peak_bytes = app.peak_bytes()?;
+        let began = Instant::now();
+        let answered = client.run_flat_out(self.full_load)?;
+        let full_per_second = answered as f64 / began.elapsed().as_secs_f64();
         drop(client);
-        check_captures(&self.output, if with_emitter { warm_up + latencies.len() } else { 0 }, finished)?;
-        std::fs::remove_file(&self.output).context("failed to remove the shop's output")?;
+        app.end()?;
+        let least = if with_emitter { warm_up + latencies.len() } else { 0 };
+        check_captures(&self.output, least, if with_emitter { least + answered } else { 0 })?;
+        std::fs::remove_file(&self.output).context("failed to remove the app's output")?;
         latencies.sort_unstable();
         Ok(Run {
             p50_us: percentile(&latencies, 0.5) as f64 / 1e3,
             p99_us: percentile(&latencies, 0.99) as f64 / 1e3,
             cpu_percent: 100.0 * cpu.as_secs_f64() / took.as_secs_f64(),
             peak_mib: peak_bytes as f64 / f64::from(1 << 20),
+            full_per_second: if answered > 0 { full_per_second } else { 0.0 },
         })
     }
 }
 
-/// A figure of a run that captured something else than it was asked is worth nothing.
-fn check_captures(output: &Path, expected: usize, finished: u64) -> Result<()> {
-    ensure!(finished == expected as u64, "{finished} captures finished, {expected} expected");
-    let written = std::fs::metadata(output).context("failed to look at the shop's output")?.len();
+/// A figure of a run that captured something else than it was asked is worth nothing. Under full load captures may be dropped, for the app never
+/// waits for them.
+fn check_captures(output: &Path, least: usize, most: usize) -> Result<()> {
+    let written = std::fs::read(output).context("failed to read the app's output")?;
+    let begun = |part: &str| memmem::find_iter(&written, &format!(r#""part":"{part}","seq":0,"#)).count();
+    let (asked, answered) = (begun("req"), begun("res"));
+    ensure!(
+        asked == answered && (least..=most).contains(&asked),
+        "{asked} requests and {answered} responses captured, {least} to {most} expected"
+    );
     // Each body is there once as it came; what stands around it takes at least its quotes' escapes.
-    let least = 2 * BODY_BYTES as u64 * finished;
-    ensure!(written >= least, "{written} bytes written, at least {least} expected");
+    let least_bytes = 2 * BODY_BYTES * asked;
+    ensure!(written.len() >= least_bytes, "{} bytes written, at least {least_bytes} expected", written.len());
     Ok(())
 }
 

@@ -74,8 +74,7 @@ impl OpenPart {
             match held.redacted(redactor, tail.truncated) {
                 Ok(body) => self.lines.body(&body, out),
                 Err(why) => {
-                    // For want of room in the queue it would have ended anyhow.
-                    if tail.error != "queue" {
+                    if tail.error.is_empty() {
                         tail.error = why.into();
                     }
                     tail.full_len = tail.full_len.or((!tail.truncated).then_some(held.len));
