@@ -71,10 +71,8 @@ def _cut(escaped: bytes, start: int, room: int) -> int:
     last = escaped.rfind(b"\\", max(start, end - _LONGEST_ESCAPE + 1), end)
     if last >= 0:
         # Of backslashes in a row each odd one begins an escape.
-        first = last
-        while first > start and escaped[first - 1] == 0x5C:
-            first -= 1
-        if (last - first) % 2 == 0:
+        row = escaped[start : last + 1]
+        if (len(row) - len(row.rstrip(b"\\"))) % 2 == 1:
             length = 6 if escaped[last + 1] == 0x75 else 2
             if last + length > end:
                 return last

@@ -47,6 +47,8 @@ MAX_DEPTH = 128
 # White space as Unicode has it; Python's own notion holds four control characters more.
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 _STRING = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"([ \t\n\r]*:)?', re.DOTALL)
+# One that may lack its end: in what is no JSON every quote would else be tried for a start, each time to the text's end.
+_OPEN_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _JSON_SPACE = re.compile(r"[ \t\n\r]*")
 _BRACKETS = re.compile(r"[][{}]")
 _NESTS = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -183,8 +185,9 @@ def _skip_space(text: str, at: int) -> int:
 
 def _check(text: str) -> None:
     """Raises ``ValueError`` or ``RecursionError`` where ``text`` is not JSON values, or nests too deep."""
+    # First, so that the decoder's own depth is bounded too: it uses the thread's stack.
     if text.count("[") + text.count("{") > MAX_DEPTH:
-        nests = accumulate(map(_NESTS.__getitem__, _BRACKETS.findall(_STRING.sub("", text))))
+        nests = accumulate(map(_NESTS.__getitem__, _BRACKETS.findall(_OPEN_STRING.sub("", text))))
         if max(nests, default=0) > MAX_DEPTH:
             raise ValueError("nests too deep")
     at = _skip_space(text, 0)

@@ -51,6 +51,14 @@ def test_lines_are_those_of_the_rules(seed):
         assert conformance.emit(made, feed) == lines
 
 
+@pytest.mark.parametrize("body", ["[" * 200 + '"' + '\\"' * 100_000, "[" * 100_000, '{"a":' * 50_000, '"' * 200_001, "\\" * 100_000, "1" * 100_000])
+def test_bodies_made_to_be_slow_are_not(body):
+    # What takes more than one pass would take minutes here.
+    assert Redactor().json(body.encode()) in (None, body.encode())
+    check_lines = {"id": "i", "part": "req", "limit": 4096, "head": {}, "tail": {}, "arrivals": [{"text": body}]}
+    assert conformance.emit(check_lines) == check.write(check_lines)
+
+
 def value(draw, depth=0):
     kind = draw.randrange(8 if depth < 4 else 6)
     if kind < 3:
