@@ -185,6 +185,8 @@ class Half {
 
   /** Takes the next piece of the body: bytes, which are copied, for they stay the app's, or a text in an encoding. */
   body(data, encoding = 'utf8') {
+    // A response's body without a response: it begins without a status.
+    if (!this.#begun) this.respond(undefined);
     if (!this.isOpen) return;
     const isText = typeof data === 'string';
     const bytes = isText ? Buffer.byteLength(data, encoding) : data.byteLength;
@@ -205,8 +207,14 @@ class Half {
     else this.#cut = CUT_QUEUE;
   }
 
+  /** Whether this half's end decides on a capture that is held: no response has come, or none will. */
+  get #decides() {
+    return !this.#begun || !this.#live.hasResponse;
+  }
+
   /** Ends the half, with trailers where there were any. */
   end(trailers) {
+    if (this.#decides) this.#live.settle(false);
     this.#close(undefined, trailers, this.#seen);
   }
 
@@ -217,13 +225,13 @@ class Half {
 
   /** Ends the half before its time, or without a response: the call or the handler failed. */
   fail(error) {
-    if (!this.#begun) this.#live.settle(true);
+    if (this.#decides) this.#live.settle(true);
     this.abandon(error);
   }
 
   /** Ends the half before its time through nobody's fault here: the client went away. */
   abandon(error) {
-    if (!this.#begun) this.#live.settle(false);
+    if (this.#decides) this.#live.settle(false);
     this.#close(error, undefined, this.expected);
   }
 
