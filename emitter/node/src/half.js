@@ -33,6 +33,17 @@ class Live {
   /** Whether it is neither dropped nor left out. */
   isOpen = true;
 
+  // The writer's own:
+  /** Its parts under way. */
+  req;
+  res;
+  openParts = 0;
+  hasResponded = false;
+  hasEnded = false;
+  /** Lines that are not written yet, and whether one was lost. */
+  unwritten = 0;
+  isTorn = false;
+
   /**
    * @param {import('./core.js').Core} core
    * @param {object} head of the request, as heads.js takes it, with `headers` as they came

@@ -214,7 +214,7 @@ class PartWriter {
     } else {
       this.#base64 = true;
       used = Math.min(size, base64Bytes(room));
-      this.#line += `,"b64":"${data.base64Slice(at, at + used)}"`;
+      this.#line += `,"b64":"${data.toString('base64', at, at + used)}"`;
     }
     const piece = data.subarray(at, at + used);
     this.#line += `,"crc":"${crcHex(crc32(piece))}"`;
@@ -295,7 +295,7 @@ function textPiece(data, at, size, goesOn, room) {
     if (whole === size || !isUtf8(window.subarray(0, whole))) return undefined;
     end = at + whole;
   }
-  const piece = fit(data.latin1Slice(at, end), room);
+  const piece = fit(data.toString('latin1', at, end), room);
   return piece.escaped.length <= Math.ceil(piece.used / 3) * 4 ? piece : undefined;
 }
 

@@ -191,7 +191,6 @@ class LineWriter {
   #begin(live, { head, policy }) {
     const { settings, inst } = this.#core;
     const { redactor } = settings;
-    live.unwritten = 0;
     live.openParts = live.hasResponse ? 2 : 1;
     this.#open.add(live);
     const text = requestHead({
@@ -306,7 +305,7 @@ class LineWriter {
     } while (end < this.#lines.length && size + this.#lines[end].length <= sharedBytes);
     const buffer = size <= BUFFER_BYTES ? this.#buffer : Buffer.allocUnsafe(size);
     let at = 0;
-    for (let line = this.#linesAt; line < end; line++) at += buffer.latin1Write(this.#lines[line], at);
+    for (let line = this.#linesAt; line < end; line++) at += buffer.write(this.#lines[line], at, 'latin1');
     this.#group = { bytes: buffer.subarray(0, size), taken: 0, lines: end - this.#linesAt };
   }
 

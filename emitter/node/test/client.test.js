@@ -107,7 +107,7 @@ test('an answer that breaks off leaves what came', async (t) => {
   }
 });
 
-test('what was patched is as before once that is undone', (t) => {
+test('what was patched is as before once that is undone', () => {
   const before = [http.request, http.get];
   const { emitter } = keeping();
   const undo = emitter.instrumentHttp();
