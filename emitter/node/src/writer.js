@@ -272,7 +272,7 @@ class LineWriter {
     const leaveOut = (error) => ({ ...tail, error, truncated: true, full_len: step.fullLen });
     if (step.truncated) return leaveOut(step.error === 'queue' ? 'queue' : 'redact_buffer');
     const { redactor, bodyLimit } = this.#core.settings;
-    const body = redactBody(part.policy, Buffer.concat(part.held), redactor);
+    const body = redactBody(part.policy, part.held.length === 1 ? part.held[0] : Buffer.concat(part.held), redactor);
     if (body === undefined) return leaveOut('redact_syntax');
     part.lines.body(body.subarray(0, bodyLimit));
     return body.length > bodyLimit ? { ...tail, truncated: true, full_len: step.fullLen } : tail;
