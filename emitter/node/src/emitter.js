@@ -3,9 +3,9 @@
 
 const { Capture } = require('./capture.js');
 const { Core } = require('./core.js');
-const { expressMiddleware, fastifyPlugin } = require('./http/frameworks.js');
-const { wrapFetch } = require('./http/fetch.js');
 const { instrumentClient } = require('./http/client.js');
+const { wrapFetch } = require('./http/fetch.js');
+const { expressMiddleware, fastifyPlugin } = require('./http/frameworks.js');
 const { instrumentServer, wrapListener } = require('./http/server.js');
 const { wrapHandler } = require('./lambda.js');
 const { environmentLayer, resolveSettings, SettingsError } = require('./settings.js');

@@ -3,7 +3,8 @@
 //
 // A function is frozen once it has answered, so what was captured is written before.
 
-const { Capture, quietly } = require('./capture.js');
+const { Capture } = require('./capture.js');
+const { quietly } = require('./quietly.js');
 
 /** A handler whose events are captured; it keeps its way of answering, by a promise or a callback. */
 function wrapHandler(core, handler, flush) {

@@ -15,6 +15,7 @@ const { metaHead, requestHead, responseHead } = require('./heads.js');
 const { captureId, nowUs, timestamp } = require('./identity.js');
 const { PartWriter } = require('./lines.js');
 const { CLOSING_BYTES } = require('./queue.js');
+const { quietly } = require('./quietly.js');
 
 /** How long steps may gather. */
 const LINGER_MS = 3;
@@ -129,12 +130,14 @@ class LineWriter {
     if (this.#isDone) return;
     // What a write under way has taken of its bytes can't be known any more. It is written once more: readers ignore what is repeated (L-7.2).
     this.#isWriting = false;
-    this.#handleSteps(Infinity);
-    this.#writeSync(deadline);
-    this.#closeAll();
-    this.#writeSync(deadline);
-    this.#tell();
-    this.#writeSync(deadline);
+    quietly(() => {
+      this.#handleSteps(Infinity);
+      this.#writeSync(deadline);
+      this.#closeAll();
+      this.#writeSync(deadline);
+      this.#tell();
+      this.#writeSync(deadline);
+    });
     this.#dispose();
   }
 
@@ -148,9 +151,12 @@ class LineWriter {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#isWriting || this.#isDone) return;
-    this.#handleSteps(GATHERED_BYTES);
-    this.#tellWhenDue();
-    this.#writeOn();
+    // Nobody is there to catch a fault: the app would end.
+    quietly(() => {
+      this.#handleSteps(GATHERED_BYTES);
+      this.#tellWhenDue();
+      this.#writeOn();
+    });
   }
 
   #handleSteps(untilBytes) {
