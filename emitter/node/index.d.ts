@@ -157,6 +157,11 @@ export class Emitter {
   express(options?: ServerOptions): (request: IncomingMessage, response: ServerResponse, next: (error?: any) => void) => void;
   /** A Fastify plugin. */
   fastify(options?: ServerOptions): (instance: any, options: unknown, done: (error?: Error) => void) => void;
+  /**
+   * A Lambda handler whose events are captured; what is captured is written before it answers. Events of API Gateway, load balancers and function URLs are captured as HTTP,
+   * any other as `lambda`.
+   */
+  lambda<H extends (...args: any[]) => any>(handler: H): H;
   /** A `fetch` whose calls are captured; the global one unless another is given. */
   wrapFetch(fetch?: typeof globalThis.fetch): typeof globalThis.fetch;
   /** Captures calls by `node:http` and `node:https`, whichever library makes them, from now on. What it returns undoes that. */

@@ -42,7 +42,7 @@ function isShallowJson(text) {
 /** A whole body as it may be captured; undefined where it does not fit its type. */
 function redactBody(policy, bytes, redactor) {
   if (policy === FORM) {
-    const body = bytes.latin1Slice();
+    const body = bytes.toString('latin1');
     const kept = redactor.form(body);
     return kept === body ? bytes : Buffer.from(kept, 'latin1');
   }

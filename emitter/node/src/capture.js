@@ -3,6 +3,7 @@
 
 const { currentContext, within } = require('./context.js');
 const { newTraceparent, parseTraceparent } = require('./identity.js');
+const { quietly } = require('./quietly.js');
 
 /** Pairs of an object of names and values, of pairs, or of a `Headers`; a value may be a list. */
 function pairsOf(headers) {
@@ -124,13 +125,4 @@ class Capture {
   }
 }
 
-/** A fault of the emitter's own never reaches the app. */
-function quietly(work) {
-  try {
-    return work();
-  } catch {
-    return undefined;
-  }
-}
-
-module.exports = { Capture, quietly, pairsOf, valueIn, bodyOf };
+module.exports = { Capture, valueIn, bodyOf };

@@ -19,6 +19,8 @@ class Core {
   counters = { begun: 0, finished: 0, dropped: 0, sampledOut: 0, lostLines: 0 };
   /** Requests that an integration captures, so that a second one leaves them alone. */
   seen = new WeakSet();
+  /** Set once the emitter is being shut down; kept when it is. */
+  ending;
 
   /** @param {ReturnType<typeof import('./settings.js').resolveSettings>} settings */
   constructor(settings) {
@@ -77,4 +79,4 @@ class Core {
   }
 }
 
-module.exports = { Core, pathOf };
+module.exports = { Core };

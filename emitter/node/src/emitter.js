@@ -3,10 +3,11 @@
 
 const { Capture } = require('./capture.js');
 const { Core } = require('./core.js');
-const { expressMiddleware, fastifyPlugin } = require('./http/frameworks.js');
-const { wrapFetch } = require('./http/fetch.js');
 const { instrumentClient } = require('./http/client.js');
+const { wrapFetch } = require('./http/fetch.js');
+const { expressMiddleware, fastifyPlugin } = require('./http/frameworks.js');
 const { instrumentServer, wrapListener } = require('./http/server.js');
+const { wrapHandler } = require('./lambda.js');
 const { environmentLayer, resolveSettings, SettingsError } = require('./settings.js');
 
 /** How long the end of the process, and calls without a patience of their own, wait for the output. */
@@ -98,6 +99,14 @@ class Emitter {
   /** A Fastify plugin: `fastify.register(emitter.fastify())`, before what is to be captured. */
   fastify(options = {}) {
     return fastifyPlugin(this.#core, options);
+  }
+
+  /**
+   * A Lambda handler whose events are captured, by promise or callback; what is captured is written before it answers. Events of API Gateway, load balancers and
+   * function URLs are captured as HTTP, any other as `lambda`.
+   */
+  lambda(handler) {
+    return this.#core ? wrapHandler(this.#core, handler, () => this.flush()) : handler;
   }
 
   /** A `fetch` whose calls are captured; the global one unless another is given. */

@@ -33,6 +33,17 @@ class Live {
   /** Whether it is neither dropped nor left out. */
   isOpen = true;
 
+  // The writer's own:
+  /** Its parts under way. */
+  req;
+  res;
+  openParts = 0;
+  hasResponded = false;
+  hasEnded = false;
+  /** Lines that are not written yet, and whether one was lost. */
+  unwritten = 0;
+  isTorn = false;
+
   /**
    * @param {import('./core.js').Core} core
    * @param {object} head of the request, as heads.js takes it, with `headers` as they came
@@ -185,6 +196,8 @@ class Half {
 
   /** Takes the next piece of the body: bytes, which are copied, for they stay the app's, or a text in an encoding. */
   body(data, encoding = 'utf8') {
+    // A response's body without a response: it begins without a status.
+    if (!this.#begun) this.respond(undefined);
     if (!this.isOpen) return;
     const isText = typeof data === 'string';
     const bytes = isText ? Buffer.byteLength(data, encoding) : data.byteLength;
@@ -205,8 +218,14 @@ class Half {
     else this.#cut = CUT_QUEUE;
   }
 
+  /** Whether this half's end decides on a capture that is held: no response has come, or none will. */
+  get #decides() {
+    return !this.#begun || !this.#live.hasResponse;
+  }
+
   /** Ends the half, with trailers where there were any. */
   end(trailers) {
+    if (this.#decides) this.#live.settle(false);
     this.#close(undefined, trailers, this.#seen);
   }
 
@@ -217,13 +236,13 @@ class Half {
 
   /** Ends the half before its time, or without a response: the call or the handler failed. */
   fail(error) {
-    if (!this.#begun) this.#live.settle(true);
+    if (this.#decides) this.#live.settle(true);
     this.abandon(error);
   }
 
   /** Ends the half before its time through nobody's fault here: the client went away. */
   abandon(error) {
-    if (!this.#begun) this.#live.settle(false);
+    if (this.#decides) this.#live.settle(false);
     this.#close(error, undefined, this.expected);
   }
 

@@ -23,13 +23,13 @@ function wellFormed(text) {
 
 /** A text as a binary string of its UTF-8. */
 function binary(text) {
-  return BEYOND_ASCII.test(text) ? Buffer.from(text, 'utf8').latin1Slice() : text;
+  return BEYOND_ASCII.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text;
 }
 
 /** The text of bytes: UTF-8 where they are that, else Latin-1 (L-3.5). */
 function textOfBytes(bytes) {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return isUtf8(buffer) ? buffer.toString('utf8') : buffer.latin1Slice();
+  return isUtf8(buffer) ? buffer.toString('utf8') : buffer.toString('latin1');
 }
 
 /** The text of a header's value that Node.js read as Latin-1. */
@@ -101,4 +101,4 @@ function shortened(error) {
   return bytes.toString('utf8', 0, end);
 }
 
-module.exports = { requestHead, responseHead, metaHead, tailText, textOfLatin1, textOfBytes, wellFormed };
+module.exports = { requestHead, responseHead, metaHead, tailText, textOfLatin1, textOfBytes };

@@ -115,14 +115,15 @@ class PartWriter {
     return this.#pending.length;
   }
 
-  /** Takes the next bytes of the body, any number of them, which stay the caller's. */
+  /** Takes the next bytes of the body, any number of them. They must not change from here on. */
   body(bytes) {
     if (bytes.length === 0) return;
     this.#len += bytes.length;
     this.#crc = crc32(bytes, this.#crc);
     const window = this.#window();
     if (this.#pendingBytes + bytes.length <= window) {
-      this.#hold(bytes, window);
+      if (this.#pendingBytes) this.#hold(bytes, window);
+      else [this.#pending, this.#pendingBytes] = [bytes, bytes.length];
       return;
     }
     const data = this.#pendingBytes ? Buffer.concat([this.#takePending(), bytes]) : bytes;
@@ -187,7 +188,7 @@ class PartWriter {
   #hold(bytes, window) {
     const needed = this.#pendingBytes + bytes.length;
     if (needed > this.#pending.length) {
-      // Small bodies come in one piece; what grows further will likely fill the window.
+      // What grows further will likely fill the window; what is left of a slice must not keep all of it in memory.
       const grown = Buffer.allocUnsafe(this.#pendingBytes ? window : needed);
       this.#pending.copy(grown, 0, 0, this.#pendingBytes);
       this.#pending = grown;
@@ -214,7 +215,7 @@ class PartWriter {
     } else {
       this.#base64 = true;
       used = Math.min(size, base64Bytes(room));
-      this.#line += `,"b64":"${data.base64Slice(at, at + used)}"`;
+      this.#line += `,"b64":"${data.toString('base64', at, at + used)}"`;
     }
     const piece = data.subarray(at, at + used);
     this.#line += `,"crc":"${crcHex(crc32(piece))}"`;
@@ -295,7 +296,7 @@ function textPiece(data, at, size, goesOn, room) {
     if (whole === size || !isUtf8(window.subarray(0, whole))) return undefined;
     end = at + whole;
   }
-  const piece = fit(data.latin1Slice(at, end), room);
+  const piece = fit(data.toString('latin1', at, end), room);
   return piece.escaped.length <= Math.ceil(piece.used / 3) * 4 ? piece : undefined;
 }
 

@@ -96,7 +96,7 @@ function remembering(test) {
 function plainName(name, latin1) {
   let plain = name;
   if (/[%+]/.test(name)) {
-    const bytes = Buffer.from(name.replaceAll('+', ' '), latin1 ? 'latin1' : 'utf8').latin1Slice();
+    const bytes = Buffer.from(name.replaceAll('+', ' '), latin1 ? 'latin1' : 'utf8').toString('latin1');
     const decoded = bytes.replace(/%([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)));
     plain = Buffer.from(decoded, 'latin1').toString('utf8');
   } else if (latin1 && BEYOND_ASCII.test(name)) {

@@ -133,4 +133,4 @@ function openSink(output) {
   return fileSink(output);
 }
 
-module.exports = { openSink, DescriptorSink, FunctionSink };
+module.exports = { openSink };

@@ -15,6 +15,7 @@ const { metaHead, requestHead, responseHead } = require('./heads.js');
 const { captureId, nowUs, timestamp } = require('./identity.js');
 const { PartWriter } = require('./lines.js');
 const { CLOSING_BYTES } = require('./queue.js');
+const { quietly } = require('./quietly.js');
 
 /** How long steps may gather. */
 const LINGER_MS = 3;
@@ -129,12 +130,14 @@ class LineWriter {
     if (this.#isDone) return;
     // What a write under way has taken of its bytes can't be known any more. It is written once more: readers ignore what is repeated (L-7.2).
     this.#isWriting = false;
-    this.#handleSteps(Infinity);
-    this.#writeSync(deadline);
-    this.#closeAll();
-    this.#writeSync(deadline);
-    this.#tell();
-    this.#writeSync(deadline);
+    quietly(() => {
+      this.#handleSteps(Infinity);
+      this.#writeSync(deadline);
+      this.#closeAll();
+      this.#writeSync(deadline);
+      this.#tell();
+      this.#writeSync(deadline);
+    });
     this.#dispose();
   }
 
@@ -148,9 +151,12 @@ class LineWriter {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#isWriting || this.#isDone) return;
-    this.#handleSteps(GATHERED_BYTES);
-    this.#tellWhenDue();
-    this.#writeOn();
+    // Nobody is there to catch a fault: the app would end.
+    quietly(() => {
+      this.#handleSteps(GATHERED_BYTES);
+      this.#tellWhenDue();
+      this.#writeOn();
+    });
   }
 
   #handleSteps(untilBytes) {
@@ -191,7 +197,6 @@ class LineWriter {
   #begin(live, { head, policy }) {
     const { settings, inst } = this.#core;
     const { redactor } = settings;
-    live.unwritten = 0;
     live.openParts = live.hasResponse ? 2 : 1;
     this.#open.add(live);
     const text = requestHead({
@@ -273,7 +278,7 @@ class LineWriter {
     const leaveOut = (error) => ({ ...tail, error, truncated: true, full_len: step.fullLen });
     if (step.truncated) return leaveOut(step.error === 'queue' ? 'queue' : 'redact_buffer');
     const { redactor, bodyLimit } = this.#core.settings;
-    const body = redactBody(part.policy, Buffer.concat(part.held), redactor);
+    const body = redactBody(part.policy, part.held.length === 1 ? part.held[0] : Buffer.concat(part.held), redactor);
     if (body === undefined) return leaveOut('redact_syntax');
     part.lines.body(body.subarray(0, bodyLimit));
     return body.length > bodyLimit ? { ...tail, truncated: true, full_len: step.fullLen } : tail;
@@ -306,7 +311,7 @@ class LineWriter {
     } while (end < this.#lines.length && size + this.#lines[end].length <= sharedBytes);
     const buffer = size <= BUFFER_BYTES ? this.#buffer : Buffer.allocUnsafe(size);
     let at = 0;
-    for (let line = this.#linesAt; line < end; line++) at += buffer.latin1Write(this.#lines[line], at);
+    for (let line = this.#linesAt; line < end; line++) at += buffer.write(this.#lines[line], at, 'latin1');
     this.#group = { bytes: buffer.subarray(0, size), taken: 0, lines: end - this.#linesAt };
   }
 

@@ -8,6 +8,9 @@ const { once } = require('node:events');
 const { Emitter } = require('../index.js');
 const { crc32, crcHex } = require('../src/crc.js');
 
+/** What does not happen by then never will. */
+const PATIENCE_MS = 30_000;
+
 /** The text of a head or tail: its object, or its fragments joined. */
 function joined(chunks, whole, fragment) {
   const said = chunks.find((chunk) => chunk[whole]);
@@ -61,8 +64,12 @@ function keeping(settings = {}) {
     lines,
     /** All captures, once so many have ended. */
     async captured(count) {
-      while (emitter.counts().finished < count) await new Promise((resolve) => setTimeout(resolve, 2));
-      await emitter.flush(60_000);
+      const deadline = performance.now() + PATIENCE_MS;
+      while (emitter.counts().finished < count) {
+        assert.ok(performance.now() < deadline, `${JSON.stringify(emitter.counts())} instead of ${count}`);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      await emitter.flush(PATIENCE_MS);
       return read(lines).captures;
     },
     read: () => read(lines),

@@ -107,13 +107,15 @@ test('an answer that breaks off leaves what came', async (t) => {
   }
 });
 
-test('what was patched is as before once that is undone', (t) => {
+test('modules that import by name call what is patched, which is as before once that is undone', async () => {
+  const named = await import('node:http');
   const before = [http.request, http.get];
   const { emitter } = keeping();
   const undo = emitter.instrumentHttp();
   assert.notStrictEqual(http.request, before[0]);
+  assert.deepStrictEqual([named.request, named.get], [http.request, http.get]);
   undo();
-  assert.deepStrictEqual([http.request, http.get], before);
+  assert.deepStrictEqual([http.request, http.get, named.request, named.get], [...before, ...before]);
 });
 
 test('fetch: all kinds of bodies are captured, and arrive unchanged', async (t) => {

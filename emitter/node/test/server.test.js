@@ -126,6 +126,61 @@ test('trailers are told', async (t) => {
   assert.deepStrictEqual([res.text, res.tail.trailers], ['body', [['x-sum', '7']]]);
 });
 
+test('requests that share a connection, and do not wait for each other, are told apart', async (t) => {
+  const { port, captured } = await serving(t, (request, response) => {
+    setTimeout(() => request.pipe(response), request.url === '/0' ? 20 : 0);
+  });
+  const socket = net.connect(port, '127.0.0.1');
+  const bodies = ['first', '', 'third'];
+  const asked = bodies.map((body, n) => `POST /${n} HTTP/1.1\r\nHost: h\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+  socket.write(asked.join(''));
+  const all = await captured(3);
+  socket.destroy();
+  all.forEach(({ req, res }, n) => {
+    assert.deepStrictEqual([req.head.url, req.text, res.text], [`http://h/${n}`, bodies[n], bodies[n]]);
+    assert.deepStrictEqual([req.tail.error, res.tail.error], [undefined, undefined]);
+  });
+});
+
+test('a client that waits for 100-continue is answered, whoever answers', async (t) => {
+  const { port, captured, server } = await serving(t, echo);
+  const expecting = async (path) => {
+    const request = http.request({ port, host: '127.0.0.1', path, method: 'POST', agent: false, headers: { Expect: '100-continue', 'content-length': 4 } });
+    request.flushHeaders();
+    await once(request, 'continue');
+    request.end('body');
+    const [response] = await once(request, 'response');
+    response.resume();
+    await once(response, 'end');
+  };
+  await expecting('/by-node');
+  server.on('checkContinue', (request, response) => {
+    response.writeContinue();
+    echo(request, response);
+  });
+  await expecting('/by-app');
+  for (const { req, res } of await captured(2)) assert.deepStrictEqual([req.text, res.text, res.head.status], ['body', 'body', 200]);
+});
+
+test('events that are streamed are captured as they go, and their head when it goes', async (t) => {
+  const { port, captured } = await serving(t, (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.flushHeaders();
+    let n = 0;
+    const timer = setInterval(() => {
+      response.write(`data: ${n}\n\n`);
+      if (++n === 3) {
+        clearInterval(timer);
+        response.end();
+      }
+    }, 20);
+  });
+  const answer = await ask(port, '/events');
+  const [{ res }] = await captured(1);
+  assert.deepStrictEqual([res.text, answer.body.toString()], Array(2).fill('data: 0\n\ndata: 1\n\ndata: 2\n\n'));
+  assert.ok(res.head.us < res.tail.us);
+});
+
 test('a client that hangs up while it is answered leaves what was sent', async (t) => {
   const { port, captured } = await serving(t, (_, response) => {
     response.write('begun');
@@ -139,10 +194,9 @@ test('a client that hangs up while it is answered leaves what was sent', async (
 });
 
 test('a client that hangs up within its upload leaves what came', async (t) => {
-  const { port, captured } = await serving(t, (request) => request.resume().on('error', () => {}));
+  const { port, captured } = await serving(t, (request) => request.on('data', () => socket.destroy()).on('error', () => {}));
   const socket = net.connect(port, '127.0.0.1');
   socket.write('POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nbegun');
-  setTimeout(() => socket.destroy(), 50);
   const [{ req, res }] = await captured(1);
   assert.deepStrictEqual([req.text, req.tail.truncated, req.tail.full_len, req.tail.error], ['begun', true, 100, 'body not read to its end']);
   assert.deepStrictEqual([res.head.status, res.tail.truncated, res.tail.error], [undefined, true, 'connection closed before the response']);

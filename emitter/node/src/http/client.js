@@ -5,9 +5,9 @@ const http = require('node:http');
 const https = require('node:https');
 const { syncBuiltinESMExports } = require('node:module');
 
-const { quietly } = require('../capture.js');
 const { currentContext } = require('../context.js');
 const { childTraceparent, newTraceparent, parseTraceparent } = require('../identity.js');
+const { quietly } = require('../quietly.js');
 const { followIncoming, followOutgoing, receivedHead, sentHead, sentTrailers } = require('./messages.js');
 
 /** Captures the calls of both modules from now on; what it returns undoes that. */

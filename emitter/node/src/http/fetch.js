@@ -1,7 +1,8 @@
 'use strict';
 // Outbound HTTP through `fetch`. Redirects are followed below it: a capture holds the first request and the last response.
 
-const { bodyOf, quietly, valueIn } = require('../capture.js');
+const { bodyOf, valueIn } = require('../capture.js');
+const { quietly } = require('../quietly.js');
 const { callTrace } = require('./client.js');
 const { lengthOf } = require('./messages.js');
 

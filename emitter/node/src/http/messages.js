@@ -4,7 +4,7 @@
 // Invariant: a body goes on at its own pace and unchanged. Nobody is made to read it: what comes in is seen where Node.js puts it into the message's
 // buffer (`push`), what goes out where the app hands it over (`write`, `end`).
 
-const { quietly } = require('../capture.js');
+const { quietly } = require('../quietly.js');
 
 /** A header's value in a head as it goes over the wire; undefined where it has none. */
 function headerIn(head, name) {

@@ -1,9 +1,9 @@
 'use strict';
 // Inbound HTTP: what a server is asked and answers. What switches protocols (websockets, `CONNECT`) is left alone.
 
-const { quietly } = require('../capture.js');
 const { bindEvents, within } = require('../context.js');
 const { newTraceparent, parseTraceparent } = require('../identity.js');
+const { quietly } = require('../quietly.js');
 const { followIncoming, followOutgoing, receivedHead, sentHead, sentTrailers } = require('./messages.js');
 
 /** What a server emits with a request and its response. */

@@ -14,6 +14,8 @@ fastify().register(emitter.fastify());
 express().use(emitter.express());
 
 const answer: Response = await emitter.wrapFetch()('https://shop.test/', { method: 'POST', body: 'x' });
+const handler: (event: { id: string }) => Promise<number> = emitter.lambda(async (event) => event.id.length);
+void handler;
 const undo: () => void = emitter.instrumentHttp();
 const query: Capture = emitter.begin('postgres', 'query', 'postgres://db/shop', { tags: { pool: 1 }, headers: [['a', 'b']] });
 const count: number = query.run((text: string) => text.length, 'select');

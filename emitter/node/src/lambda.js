@@ -1,0 +1,136 @@
+'use strict';
+// Lambda handlers: events of API Gateway (both versions), load balancers and function URLs as the HTTP requests that they are, any other event as `lambda`.
+//
+// A function is frozen once it has answered, so what was captured is written before.
+
+const { Capture } = require('./capture.js');
+const { quietly } = require('./quietly.js');
+
+/** A handler whose events are captured; it keeps its way of answering, by a promise or a callback. */
+function wrapHandler(core, handler, flush) {
+  const isCallback = handler.length >= 3;
+  const start = (event, context) => quietly(() => begin(core, event, context));
+  const answerAfter = (invocation, error, answer, done) => {
+    quietly(() => invocation.finish(error, answer));
+    flush().then(done);
+  };
+  if (isCallback) {
+    return function (event, context, callback) {
+      const invocation = start(event, context);
+      if (!invocation) return handler.call(this, event, context, callback);
+      return invocation.run(() =>
+        handler.call(this, event, context, (error, answer) =>
+          answerAfter(invocation, error ?? undefined, answer, () => callback(error, answer)),
+        ),
+      );
+    };
+  }
+  return async function (event, context) {
+    const invocation = start(event, context);
+    if (!invocation) return handler.call(this, event, context);
+    try {
+      const answer = await invocation.run(() => handler.call(this, event, context));
+      await new Promise((resolve) => answerAfter(invocation, undefined, answer, resolve));
+      return answer;
+    } catch (error) {
+      await new Promise((resolve) => answerAfter(invocation, error ?? 'failed', undefined, resolve));
+      throw error;
+    }
+  };
+}
+
+/** Begins the capture of an event; undefined where filters leave it out. */
+function begin(core, event, context) {
+  const tags = context?.awsRequestId === undefined ? undefined : { request_id: context.awsRequestId };
+  const http = httpOf(event);
+  if (!http) {
+    const url = `lambda://${context?.functionName ?? ''}`;
+    const headers = [['content-type', 'application/json']];
+    const capture = new Capture(core, 'lambda', 'invoke', url, { dir: 'in', headers, tags });
+    capture.requestBody(JSON.stringify(event) ?? '');
+    return new Invocation(capture, false);
+  }
+  if (!core.letsHttp(http.method, http.path)) return undefined;
+  const { headers, peer } = http;
+  const trace = headers.find(([name]) => name.toLowerCase() === 'traceparent')?.[1];
+  const capture = new Capture(core, 'http/1.1', http.method, http.url, { dir: 'in', headers, peer, trace, tags });
+  capture.requestBody(bodyOf(event));
+  return new Invocation(capture, true);
+}
+
+/** An event under way. */
+class Invocation {
+  #capture;
+  #isHttp;
+
+  constructor(capture, isHttp) {
+    this.#capture = capture;
+    this.#isHttp = isHttp;
+  }
+
+  run(work) {
+    return this.#capture.run(work);
+  }
+
+  finish(error, answer) {
+    const capture = this.#capture;
+    if (error !== undefined) {
+      capture.error(error);
+    } else if (this.#isHttp && Number.isInteger(Number(answer?.statusCode ?? NaN))) {
+      capture.respond(Number(answer.statusCode), [...pairsOf(answer), ...cookies(answer.cookies, 'set-cookie')]);
+      capture.responseBody(bodyOf(answer));
+    } else {
+      // An answer without a status is JSON, and of an HTTP event the gateway says 200.
+      capture.respond(this.#isHttp ? 200 : 'OK', [['content-type', 'application/json']]);
+      capture.responseBody(answer === undefined ? '' : JSON.stringify(answer));
+    }
+    capture.finish();
+  }
+}
+
+/** What an event tells of an HTTP request; undefined where it is none. */
+function httpOf(event) {
+  const { requestContext } = event ?? {};
+  if (!requestContext) return undefined;
+  if (requestContext.http) {
+    const { method, sourceIp } = requestContext.http;
+    const headers = [...pairsOf(event), ...cookies(event.cookies?.length ? [event.cookies.join('; ')] : [], 'cookie')];
+    const query = event.rawQueryString ? `?${event.rawQueryString}` : '';
+    return request({ method, path: event.rawPath, query, headers, peer: sourceIp });
+  }
+  if (typeof event.httpMethod !== 'string') return undefined;
+  // A load balancer hands parameters over as they came, a gateway decoded.
+  const encode = requestContext.elb ? String : encodeURIComponent;
+  const parameters = Object.entries(event.multiValueQueryStringParameters ?? event.queryStringParameters ?? {});
+  const fields = parameters.flatMap(([name, values]) => [values].flat().map((value) => `${encode(name)}=${encode(value)}`));
+  return request({
+    method: event.httpMethod,
+    path: requestContext.path ?? event.path,
+    query: fields.length ? `?${fields.join('&')}` : '',
+    headers: pairsOf(event),
+    peer: requestContext.identity?.sourceIp,
+  });
+}
+
+function request({ method, path, query, headers, peer }) {
+  const value = (wanted) => headers.find(([name]) => name.toLowerCase() === wanted)?.[1];
+  const host = value('host');
+  const target = `${path}${query}`;
+  const url = host === undefined ? target : `${value('x-forwarded-proto') ?? 'https'}://${host}${target}`;
+  return { method, path, url, headers, peer };
+}
+
+/** Headers of an event or an answer, as pairs. */
+function pairsOf({ headers, multiValueHeaders }) {
+  const all = Object.entries({ ...headers, ...multiValueHeaders });
+  return all.flatMap(([name, values]) => [values].flat().map((value) => [name, String(value)]));
+}
+
+const cookies = (values, name) => (values ?? []).map((value) => [name, String(value)]);
+
+function bodyOf({ body, isBase64Encoded }) {
+  if (body === undefined || body === null) return '';
+  return isBase64Encoded ? Buffer.from(body, 'base64') : String(body);
+}
+
+module.exports = { wrapHandler };

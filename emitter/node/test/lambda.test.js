@@ -1,0 +1,97 @@
+'use strict';
+// Lambda handlers, with events as the services send them.
+
+const assert = require('node:assert');
+const { test } = require('node:test');
+
+const { currentContext } = require('../index.js');
+const { keeping } = require('./captured.js');
+
+const CONTEXT = { awsRequestId: 'r-1', functionName: 'shop' };
+const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+
+/** What a handler answers to an event, and the one capture of it, which must be written by then. */
+async function invoked(handler, event, settings) {
+  const { emitter, read } = keeping(settings);
+  const answer = await emitter.lambda(handler)(event, CONTEXT);
+  assert.strictEqual(emitter.counts().finished, 1);
+  return { answer, ...read().captures[0] };
+}
+
+test('API Gateway v2 and function URLs', async () => {
+  const event = {
+    version: '2.0',
+    rawPath: '/items/7',
+    rawQueryString: 'token=x&a=%20',
+    cookies: ['a=1', 'b=2'],
+    headers: { host: 'shop.test', 'content-type': 'application/json', traceparent: TRACE },
+    requestContext: { http: { method: 'POST', path: '/items/7', sourceIp: '203.0.113.9' } },
+    body: Buffer.from('{"password":"x"}').toString('base64'),
+    isBase64Encoded: true,
+  };
+  let context;
+  const handler = async () => {
+    context = currentContext();
+    return { statusCode: 201, headers: { 'content-type': 'text/plain' }, cookies: ['c=3'], body: 'made' };
+  };
+  const { answer, id, req, res } = await invoked(handler, event);
+  assert.deepStrictEqual([answer.body, context], ['made', { id, trace: TRACE }]);
+  const { dir, proto, method, url, peer, trace, tags } = req.head;
+  assert.deepStrictEqual(
+    [dir, proto, method, url, peer, trace, tags],
+    ['in', 'http/1.1', 'POST', 'https://shop.test/items/7?token=[redacted]&a=%20', '203.0.113.9', TRACE, { request_id: 'r-1' }],
+  );
+  assert.deepStrictEqual([req.text, req.header('cookie')], ['{"password":"[redacted]"}', ['[redacted]']]);
+  assert.deepStrictEqual([res.head.status, res.text, res.header('set-cookie')], [201, 'made', ['[redacted]']]);
+});
+
+test('an answer of version 2 without a status is JSON', async () => {
+  const event = { version: '2.0', rawPath: '/', rawQueryString: '', headers: {}, requestContext: { http: { method: 'GET' } } };
+  const { req, res } = await invoked(async () => ({ tea: 1 }), event);
+  assert.deepStrictEqual([req.head.url, res.head.status, res.text], ['/', 200, '{"tea":1}']);
+});
+
+test('API Gateway v1 and load balancers', async () => {
+  const event = {
+    httpMethod: 'GET',
+    path: '/items',
+    multiValueQueryStringParameters: { q: ['a b', 'c'] },
+    multiValueHeaders: { Host: ['shop.test'], 'X-Forwarded-Proto': ['http'], 'X-Two': ['1', '2'] },
+    requestContext: { path: '/prod/items', identity: { sourceIp: '203.0.113.9' } },
+    body: null,
+  };
+  const handler = async () => ({ statusCode: 200, multiValueHeaders: { 'X-Out': ['1', '2'] }, body: Buffer.from([0xff]).toString('base64'), isBase64Encoded: true });
+  const gateway = await invoked(handler, event);
+  assert.deepStrictEqual([gateway.req.head.url, gateway.req.header('x-two')], ['http://shop.test/prod/items?q=a%20b&q=c', ['1', '2']]);
+  assert.deepStrictEqual([gateway.res.body, gateway.res.header('x-out')], [Buffer.from([0xff]), ['1', '2']]);
+  const balancer = await invoked(handler, {
+    ...event,
+    multiValueQueryStringParameters: undefined,
+    queryStringParameters: { q: 'a%20b' },
+    requestContext: { elb: { targetGroupArn: 'arn' } },
+  });
+  assert.strictEqual(balancer.req.head.url, 'http://shop.test/items?q=a%20b');
+});
+
+test('any other event, answered by a promise, a callback or an error', async () => {
+  const event = { Records: [{ body: 'x', secret: 'y' }] };
+  const { req, res } = await invoked(async () => 'done', event);
+  assert.deepStrictEqual([req.head.proto, req.head.method, req.head.url], ['lambda', 'invoke', 'lambda://shop']);
+  assert.deepStrictEqual([req.text, res.head.status, res.text], ['{"Records":[{"body":"x","secret":"[redacted]"}]}', 'OK', '"done"']);
+
+  const { emitter, read } = keeping();
+  const called = emitter.lambda((_, context, callback) => setTimeout(() => callback(null, context.functionName), 1));
+  assert.strictEqual(await new Promise((resolve) => called(event, CONTEXT, (_, answer) => resolve(answer))), 'shop');
+  assert.strictEqual(read().captures[0].res.text, '"shop"');
+
+  const fault = new RangeError('no tea');
+  await assert.rejects(emitter.lambda(async () => Promise.reject(fault))(event, CONTEXT), fault);
+  assert.strictEqual(read().captures[1].res.tail.error, 'RangeError: no tea');
+});
+
+test('what filters leave out is answered all the same', async () => {
+  const { emitter } = keeping({ skipPaths: ['/health'] });
+  const event = { rawPath: '/health', headers: {}, requestContext: { http: { method: 'GET' } } };
+  assert.strictEqual(await emitter.lambda(async () => 'fine')(event, CONTEXT), 'fine');
+  assert.strictEqual(emitter.counts().begun, 0);
+});
