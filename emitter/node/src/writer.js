@@ -276,7 +276,7 @@ class LineWriter {
     };
     if (!part.held || step.seen === 0) return tail;
     const leaveOut = (error) => ({ ...tail, error, truncated: true, full_len: step.fullLen });
-    if (step.truncated) return leaveOut(step.error === 'queue' ? 'queue' : 'redact_buffer');
+    if (step.truncated) return leaveOut(step.error || 'redact_buffer');
     const { redactor, bodyLimit } = this.#core.settings;
     const body = redactBody(part.policy, part.held.length === 1 ? part.held[0] : Buffer.concat(part.held), redactor);
     if (body === undefined) return leaveOut('redact_syntax');
