@@ -17,19 +17,17 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-from base64 import b64decode
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
-REASSEMBLE = os.environ.get("REASSEMBLE", str(ROOT / "target" / "debug" / "reassemble"))
-PATIENCE_S = 60
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "samples"))
+
+from trial import PATIENCE_S, Fault, bytes_of, free_port, stored, wait_for  # noqa: E402
+
 CONNECTIONS = 4
 # Every so many-th request makes its app call another.
 CALLS = 8
@@ -52,22 +50,12 @@ APPS = {
 }
 
 
-class Fault(Exception):
-    """What is wrong, in words."""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class App:
     """A running app, whose standard output is the log."""
 
     def __init__(self, name, log):
         _, folder, command = APPS[name]
-        self.name, self.port, self.requests = name, free_port(), 0
+        self.name, self.port = name, free_port()
         environment = {**os.environ, "PORT": str(self.port), "CAPTURE_SERVICE": name}
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(command, cwd=ROOT / folder, env=environment, stdout=log, stderr=self.errors, start_new_session=True)
@@ -77,16 +65,7 @@ class App:
         return self.errors.read().decode("utf-8", "replace")[-2000:]
 
     def wait(self):
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise Fault(f"{self.name} ended with {self.process.returncode}: {self.said()}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise Fault(f"{self.name} does not listen: {self.said()}")
+        wait_for(self.port, self.process, self.name, self.said)
 
     def stop(self):
         """Asks it to end, as whoever runs it would, and takes its children with it where it does not."""
@@ -134,21 +113,8 @@ def load(app, other, number, count, sent, faults):
         faults.append(f"{app.name}: {fault!r}")
 
 
-def bytes_of(body):
-    return b64decode(body["b64"]) if "b64" in body else body["text"].encode("utf-8")
-
-
 def header(part, name):
     return next((value for listed, value in part["headers"] or [] if listed.lower() == name), None)
-
-
-def stored(log, place):
-    command = [REASSEMBLE, str(log), "--to", str(place), "--compression", "none", "--inline-body", "8MiB", "--no-progress"]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if run.returncode != 0:
-        raise Fault(f"reassemble ended with {run.returncode}: {run.stderr.decode('utf-8', 'replace')[-2000:]}")
-    lines = [line for path in sorted(place.glob("**/*.ndjson")) for line in path.read_text(encoding="utf-8").split("\n")]
-    return [json.loads(line) for line in lines if line]
 
 
 def judge(exchanges, sent):

@@ -9,22 +9,19 @@ and status has to be there.
 """
 
 import http.client
-import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
-from base64 import b64decode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-REASSEMBLE = os.environ.get("REASSEMBLE", str(HERE.parent.parent / "target" / "debug" / "reassemble"))
-PATIENCE_S = 60
+sys.path.insert(0, str(HERE.parent))
+
+from trial import PATIENCE_S, Fault, bytes_of, free_port, stored, wait_for  # noqa: E402
 
 # (method, path, body): text, binary, several lines, nothing, what must be escaped.
 REQUESTS = [
@@ -56,25 +53,6 @@ class App(BaseHTTPRequestHandler):
         pass
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port, process):
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"{process.args[0]} ended with {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"{process.args[0]} does not listen")
-
-
 def copied(folder, place, ports):
     """A sample's folder, with ports of this run for those of its configuration."""
     shutil.copytree(folder, place)
@@ -89,8 +67,12 @@ def through(command, place, front, log):
     """Sends the requests through a proxy, and checks that it changes nothing."""
     with open(place / "stdout", "wb") as out, open(place / "stderr", "wb") as errors:
         process = subprocess.Popen(command, cwd=place, stdout=out, stderr=errors)
+
+    def said():
+        return (place / "stderr").read_text(encoding="utf-8", errors="replace")[-500:]
+
     try:
-        wait_for(front, process)
+        wait_for(front, process, command[0], said)
         for method, path, body in REQUESTS:
             client = http.client.HTTPConnection("127.0.0.1", front, timeout=PATIENCE_S)
             client.request(method, path, body or None, {"X-Asked": 'a "quoted" word', "Authorization": "Bearer s3cret"})
@@ -98,8 +80,7 @@ def through(command, place, front, log):
             found = answer.read()
             client.close()
             if answer.status != (404 if path.endswith("missing") else 200) or found != body:
-                said = (place / "stderr").read_text(encoding="utf-8", errors="replace")
-                raise RuntimeError(f"{path} was answered with {answer.status} and {len(found)} bytes: {said[-500:]}")
+                raise Fault(f"{path} was answered with {answer.status} and {len(found)} bytes: {said()}")
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
@@ -139,7 +120,7 @@ def shell(place, _):
         command = [HERE / "shell" / "capture.sh", "sh", "-c", 'cat "$1"; exit $2', "sh", str(place / "body"), "0", path]
         found = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout
         if found != body:
-            raise RuntimeError(f"{len(found)} bytes came instead of {len(body)}")
+            raise Fault(f"{len(found)} bytes came instead of {len(body)}")
     return log
 
 
@@ -152,18 +133,6 @@ def tool(name):
 
 
 SAMPLES = {"shell": ("sh", shell), "nginx": ("nginx", nginx), "envoy": ("envoy", envoy), "mitmproxy": ("mitmdump", mitmproxy)}
-
-
-def bytes_of(body):
-    return b64decode(body["b64"]) if "b64" in body else body["text"].encode("utf-8")
-
-
-def stored(log, place):
-    """What `reassemble` makes of a log."""
-    command = [REASSEMBLE, str(log), "--to", str(place / "captures"), "--compression", "none", "--inline-body", "8MiB", "--no-progress"]
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True)
-    files = sorted((place / "captures").glob("**/*.ndjson"))
-    return [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def check(name, exchanges):
@@ -214,7 +183,7 @@ def main(arguments):
             place = Path(folder)
             log = run(place, app.server_address[1])
             log_text = log.read_text(encoding="utf-8")
-            faults = list(check(name, stored(log, place)))
+            faults = list(check(name, stored(log, place / "captures")))
             if "s3cret" in log_text:
                 faults.append("a secret is in the log")
         print(f"{name}: " + ("; ".join(faults) or f"{len(REQUESTS)} exchanges, whole"))

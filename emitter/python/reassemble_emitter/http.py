@@ -1,9 +1,11 @@
 """What the HTTP integrations share: what headers tell of a message, and how the app is kept from faults."""
 
 import functools
-from typing import Any, Callable, Iterable, Optional, Tuple
+from typing import Any, Callable, Iterable, Optional, Tuple, TypeVar
 
 from .writer import Text, header_text
+
+_T = TypeVar("_T")
 
 TRACEPARENT = "traceparent"
 
@@ -34,15 +36,15 @@ def protocol(version: str) -> str:
     return {"2": "h2", "2.0": "h2", "3": "h3", "3.0": "h3"}.get(version, f"http/{version}")
 
 
-def harmless(work: Callable[..., None]) -> Callable[..., None]:
-    """Keeps a fault of the emitter's own work away from the app whose messages it looks at."""
+def harmless(work: Callable[..., _T]) -> Callable[..., Optional[_T]]:
+    """Keeps a fault of the emitter's own work away from the app whose messages it looks at; where there is one, it gives nothing."""
 
     @functools.wraps(work)
-    def guarded(*args: Any, **kwargs: Any) -> None:
+    def guarded(*args: Any, **kwargs: Any) -> Optional[_T]:
         try:
-            work(*args, **kwargs)
+            return work(*args, **kwargs)
         except Exception:
             # What the message held was no message that the emitter knows; the capture ends as it can.
-            pass
+            return None
 
     return guarded

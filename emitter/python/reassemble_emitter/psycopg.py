@@ -79,23 +79,21 @@ class _AsyncCaptured:
         _answer(begun, self, self._emitter)
 
 
+@harmless
 def _begin(emitter: Emitter, cursor: Any, query: Any, params: Any) -> Optional[Capture]:
     if not emitter.is_on:
         return None
-    try:
-        info = cursor.connection.info
-        begun = emitter.begin("postgres", "query", f"postgres://{info.host}:{info.port}/{info.dbname}", headers=_JSON)
-        if begun.id is not None:
-            text = query.as_string(cursor.connection) if isinstance(query, Composable) else query
-            asked = {"statement": text.decode() if isinstance(text, bytes) else str(text)}
-            # What can be read but once is the statement's own.
-            if isinstance(params, (list, tuple, dict)):
-                asked["parameters"] = params  # type: ignore[assignment]
-            begun.request_body(json.dumps(asked, ensure_ascii=False, default=str))
-            begun.request.end()
-        return begun
-    except Exception:
-        return None
+    info = cursor.connection.info
+    begun = emitter.begin("postgres", "query", f"postgres://{info.host}:{info.port}/{info.dbname}", headers=_JSON)
+    if begun.id is not None:
+        text = query.as_string(cursor.connection) if isinstance(query, Composable) else query
+        asked = {"statement": text.decode() if isinstance(text, bytes) else str(text)}
+        # What can be read but once is the statement's own.
+        if isinstance(params, (list, tuple, dict)):
+            asked["parameters"] = params  # type: ignore[assignment]
+        begun.request_body(json.dumps(asked, ensure_ascii=False, default=str))
+        begun.request.end()
+    return begun
 
 
 @harmless

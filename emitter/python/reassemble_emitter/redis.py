@@ -55,21 +55,19 @@ def capture(client: _Client, emitter: Emitter) -> _Client:
     return client
 
 
+@harmless
 def _begin(emitter: Emitter, url: str, args: Any) -> Optional[Capture]:
     if not emitter.is_on:
         return None
-    try:
-        # Some commands are spelled in two words, the second of which is an argument to the server.
-        name, *more = str(args[0]).split(" ")
-        begun = emitter.begin("redis", name.upper(), url, headers=_JSON)
-        if begun.id is not None:
-            if name.upper() in _SECRET:
-                begun.request.leave_out()
-            begun.request_body(_json([*more, *args[1:]]))
-            begun.request.end()
-        return begun
-    except Exception:
-        return None
+    # Some commands are spelled in two words, the second of which is an argument to the server.
+    name, *more = str(args[0]).split(" ")
+    begun = emitter.begin("redis", name.upper(), url, headers=_JSON)
+    if begun.id is not None:
+        if name.upper() in _SECRET:
+            begun.request.leave_out()
+        begun.request_body(_json([*more, *args[1:]]))
+        begun.request.end()
+    return begun
 
 
 @harmless

@@ -37,14 +37,7 @@ impl Redactor {
         match kind {
             BodyKind::Json if !self.may_stand_in(body) => Some(Cow::Borrowed(body)),
             BodyKind::Json => {
-                let mut walk = Walk {
-                    redactor: self,
-                    text: text.as_bytes(),
-                    at: 0,
-                    copied: 0,
-                    out: Vec::new(),
-                    plain_names: PlainNames::default(),
-                };
+                let mut walk = Walk { redactor: self, text: text.as_bytes(), at: 0, copied: 0, out: Vec::new() };
                 walk.space();
                 while walk.at < walk.text.len() {
                     walk.value(0)?;
@@ -78,34 +71,6 @@ struct Walk<'r, 't> {
     /// Up to where the text is in `out`, as it may be captured.
     copied: usize,
     out: Vec<u8>,
-    plain_names: PlainNames,
-}
-
-/// Short names that were found to be no secrets': objects of a list have the same ones again and again.
-#[derive(Default)]
-struct PlainNames([u64; 16]);
-
-impl PlainNames {
-    /// Whether a name is plain, which `is_plain` tells where it is not known.
-    fn holds(&mut self, name: &[u8], is_plain: impl FnOnce() -> bool) -> bool {
-        if !(1..8).contains(&name.len()) {
-            return is_plain();
-        }
-        let mut spelled = [0; 8];
-        spelled[..name.len()].copy_from_slice(name);
-        // The length tells apart what ends in zeros; a name has one, so no entry is 0 that is taken.
-        spelled[7] = name.len() as u8;
-        let key = u64::from_le_bytes(spelled);
-        let entry = &mut self.0[(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as usize];
-        if *entry == key {
-            return true;
-        }
-        let plain = is_plain();
-        if plain {
-            *entry = key;
-        }
-        plain
-    }
 }
 
 impl<'t> Walk<'_, 't> {
@@ -188,7 +153,7 @@ impl<'t> Walk<'_, 't> {
     fn name(&mut self) -> Option<bool> {
         let (raw, escaped) = self.string()?;
         Some(match escaped {
-            false => !self.plain_names.holds(raw, || !self.redactor.is_secret(raw, &self.redactor.names)),
+            false => self.redactor.is_secret(raw, &self.redactor.names),
             // Quotes are no part of a character, and the whole is UTF-8.
             true => self.redactor.is_secret_name(&unescaped(std::str::from_utf8(raw).ok()?)),
         })
