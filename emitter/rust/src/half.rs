@@ -163,7 +163,12 @@ impl Half {
             self.begin_response(None, Headers::None, true);
         }
         let Some(live) = self.live.take() else { return };
-        let truncated = !error.is_empty() || self.cut.is_some();
+        let left_out = match self.cut {
+            Some(Cut::Queue) => true,
+            Some(Cut::Setting) => self.seen > self.taken,
+            None => false,
+        };
+        let truncated = !error.is_empty() || left_out;
         let status = self.status.take();
         let mut end = PartEnd {
             us: Some(live.elapsed_us()),

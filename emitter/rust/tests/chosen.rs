@@ -107,6 +107,20 @@ fn a_request_that_waits_for_its_response_is_held_within_bounds() {
 }
 
 #[test]
+fn a_capture_that_finds_no_room_to_be_held_is_dropped() {
+    let run = Run::new(|builder| builder.sample_rate(0.0).errors(Errors::Always).queue_limit(10_000));
+    let open: Vec<Capture> = (0..20).map(|n| run.begin(&format!("/{n}"))).collect();
+    let dropped = run.emitter.counts().dropped;
+    assert!(0 < dropped && dropped < 20);
+    for mut capture in open {
+        capture.respond(200);
+        capture.finish();
+    }
+    let counts = run.emitter.counts();
+    assert_eq!((counts.begun, counts.dropped, counts.sampled_out), (0, dropped, 20 - dropped));
+}
+
+#[test]
 fn room_that_held_captures_took_is_given_back() {
     let run = Run::new(|builder| builder.sample_rate(0.0).errors(Errors::Always).queue_limit(100_000));
     for _ in 0..200 {

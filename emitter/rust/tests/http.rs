@@ -328,16 +328,17 @@ async fn filters_leave_paths_and_bodies_out() {
         "/{*path}",
         any(|Path(path): Path<String>| async move {
             let kind = if path.ends_with("png") { "image/png" } else { "text/plain" };
-            ([(header::CONTENT_TYPE, kind)], "12345")
+            ([(header::CONTENT_TYPE, kind)], if path.starts_with("empty") { "" } else { "12345" })
         }),
     );
     let server = Server::start(router, |b| b.skip_path("/health").skip_body_type("image/*")).await;
-    for path in ["/health", "/x.png", "/x.txt"] {
+    for path in ["/health", "/x.png", "/x.txt", "/empty.png"] {
         plain_client().get(format!("{}{path}", server.url)).send().await.unwrap().bytes().await.unwrap();
     }
-    let captured = server.captured(2).await;
-    assert_eq!(captured.exchanges.len(), 2);
-    let image = captured.by_url("png").res();
+    let captured = server.captured(3).await;
+    assert_eq!(captured.exchanges.len(), 3);
+    assert_eq!(captured.by_url("empty.png").res().tail["truncated"], json!(null));
+    let image = captured.by_url("x.png").res();
     assert_eq!((image.body.len(), &image.tail["truncated"], &image.tail["full_len"]), (0, &json!(true), &json!(5)));
     assert_eq!(captured.by_url("txt").res().body, b"12345");
 }
