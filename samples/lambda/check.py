@@ -38,11 +38,15 @@ FORMATS = ("Text", "JSON")
 
 
 class Called(BaseHTTPRequestHandler):
-    """Whom the functions call: gives what it is told."""
+    """Whom the functions call: gives what it is told, except on `/silent`."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.traces.append(self.headers["traceparent"])
+        if self.path == "/silent":
+            # Until whoever asks hangs up.
+            self.rfile.read(1)
+            return
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -66,8 +70,8 @@ class Trial:
         self.label = (language, name, log_format, "yes" if is_framed else "no")
         self.faults = []
         full_name = f"{name}-{language}"
-        url = f"http://127.0.0.1:{server.server_address[1]}/stock"
-        self.cases = cases(url, f"http://127.0.0.1:{free_port()}/stock", full_name)[name]
+        base = f"http://127.0.0.1:{server.server_address[1]}"
+        self.cases = cases(f"{base}/stock", f"{base}/silent", f"http://127.0.0.1:{free_port()}/stock", full_name)[name]
         server.traces.clear()
         kind = LANGUAGES[language]
         self.function = Function(full_name, kind.command(name, place), kind.folder, log_format, is_framed)
@@ -92,13 +96,20 @@ class Trial:
         if SECRET in log.read_text(encoding="utf-8"):
             self.faults.append("a secret is in the log")
         is_framed = self.label[3] == "yes"
-        if bool(list(self.function.telemetry.frames())) != is_framed:
-            self.faults.append("frames are not where they should be")
+        # What loggers say has a line break, which frames keep.
+        kept = [message for _, is_json, message in self.function.telemetry.frames() if (b"\\n  " if is_json else b"\n  ") in message]
+        if bool(kept) != is_framed:
+            self.faults.append("frames are not where they should be, or cut")
         return events
 
 
 def invoked(function, case, so_far):
     """What is wrong with an invocation's answer, or with what was printed before it came."""
+    expected = count(so_far)
+    if case.times_out:
+        # By then the requests have to be printed, for nothing will be later.
+        function.invoke_until(case.event, lambda printed: len(read(printed)["exchanges"]) == expected)
+        return
     kind, answer, printed = function.invoke(case.event)
     if kind != ("error" if case.fails else "response"):
         yield f"{case.name}: ended as {kind}: {answer}"
@@ -112,27 +123,28 @@ def invoked(function, case, so_far):
         if not right:
             yield f"{case.name}: answered {str(answer)[:200]}"
     whole = [exchange for exchange in read(printed)["exchanges"] if exchange["complete"]]
-    expected = sum(1 if case.calls is None else 2 for case in so_far)
     if len(whole) != expected:
         yield f"{case.name}: {len(whole)} whole exchanges are printed when it is answered, instead of {expected}"
+
+
+def count(cases):
+    """How many exchanges come of them."""
+    return sum(1 if case.calls is None else 2 for case in cases)
 
 
 def judged(exchanges, expected, traces):
     """What is wrong with the exchanges, in words."""
     ordered = sorted(exchanges, key=lambda exchange: exchange["ts"])
     inbound = [exchange for exchange in ordered if exchange["dir"] == "in"]
-    count = sum(1 if case.calls is None else 2 for case in expected)
-    if len(inbound) != len(expected) or len(exchanges) != count:
-        yield f"{len(exchanges)} exchanges, {len(inbound)} of them inbound, instead of {count} and {len(expected)}"
+    if len(inbound) != len(expected) or len(exchanges) != count(expected):
+        yield f"{len(exchanges)} exchanges, {len(inbound)} of them inbound, instead of {count(expected)} and {len(expected)}"
         return
-    for exchange in exchanges:
-        if not exchange["complete"] or exchange["problems"]:
-            yield f"{exchange['id']} has problems: {exchange['problems']}"
     sent = iter(traces)
     for case, exchange in zip(expected, inbound):
         calls = [other for other in exchanges if other.get("parent") == exchange["id"]]
         checks = request_checks(case, exchange) | response_checks(case, exchange)
         checks["number of calls"] = len(calls) == (case.calls is not None)
+        checks["completeness"] = all(each["complete"] != case.times_out and bool(each["problems"]) == case.times_out for each in [exchange, *calls])
         for call in calls:
             checks |= call_checks(case, exchange, call, sent)
         wrong = [what for what, right in checks.items() if not right]
@@ -160,6 +172,8 @@ def request_checks(case, exchange):
 
 def response_checks(case, exchange):
     response = exchange["response"]
+    if case.times_out:
+        return {"response that is none": response is None}
     if case.fails:
         return {"error": bool(exchange.get("error")), "status of what failed": not response or response.get("status") is None}
     answered = bytes_of(response["body"])
@@ -181,8 +195,10 @@ def call_checks(case, exchange, call, sent):
     }
     if case.fails:
         return checks | {"call's error": bool(call.get("error"))}
+    checks["traceparent that was sent"] = call["trace"] == next(sent, None)
+    if case.times_out:
+        return checks | {"call's response that is none": call["response"] is None}
     return checks | {
-        "traceparent that was sent": call["trace"] == next(sent, None),
         "call's bodies": bytes_of(call["request"]["body"]) == b"called" == bytes_of(call["response"]["body"]),
         "call's status": call["response"]["status"] == 200,
     }

@@ -25,6 +25,7 @@ class Case:
     status: int | None = 200
     trace: str | None = None
     fails: bool = False
+    times_out: bool = False
     # The URL of the call that the function makes, and whether somebody answers it.
     calls: str | None = None
     headers: dict = field(default_factory=dict)
@@ -142,8 +143,9 @@ def messages(*bodies):
     }
 
 
-def cases(url, closed_url, name):
-    """By function: what it is invoked with, in this order. `url` answers `called`, `closed_url` refuses connections; `name` is the worker's."""
+def cases(url, silent_url, closed_url, name):
+    """By function: what it is invoked with, in this order. `url` answers `called`, `silent_url` never answers, `closed_url` refuses connections;
+    `name` is the worker's."""
     queue = {"method": "invoke", "url": f"lambda://{name}", "proto": "lambda", "asked": None, "status": None}
     return {
         "web": [
@@ -152,6 +154,7 @@ def cases(url, closed_url, name):
             load_balancer(),
             function_url(url, "function URL", answered=b"called"),
             function_url(closed_url, "function URL, fails", fails=True),
+            function_url(silent_url, "function URL, times out", times_out=True),
         ],
         "worker": [
             Case("SQS", messages('{"item":"tea","qty":2}', '{"item":"cup","qty":1}'), answered=b'{"batchItemFailures":[]}', **queue),

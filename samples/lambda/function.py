@@ -9,6 +9,8 @@ import time
 
 from runtime_api import RuntimeApi
 
+# A function's time.
+TIMEOUT_S = 10
 FRAME_HEAD = struct.Struct(">IIQ")
 # The lowest bit of a frame's type tells text from JSON.
 FRAME_TYPE, TEXT_BIT = 0xA55A0000, 1
@@ -68,10 +70,14 @@ class Pipe:
             yield micros / 1e6, not kind & TEXT_BIT, data[at : at + length]
             at += length
 
+    def is_followed(self):
+        return self.thread is not None
+
     def close(self):
         self.take()
         self.is_open = False
         self.thread.join()
+        self.thread = None
         os.close(self.reader)
 
 
@@ -115,17 +121,30 @@ class Function:
         for pipe in (self.output, self.telemetry):
             os.close(pipe.writer)
 
+    def is_running(self):
+        return self.process.poll() is None
+
     def invoke(self, event):
         """What became of it (`response`, `error`), its JSON, and all that was printed by then."""
-        began = time.time()
-        request_id, kind, answer = self.api.invoke(event, lambda: self.process.poll() is None)
-        self.invocations.append((request_id, began, time.time(), kind))
+        request_id = self.api.begin(event)
+        kind, answer = self.api.end(request_id, self.is_running)
+        self.invocations.append((request_id, self.api.given_at, time.time(), kind))
         return kind, answer, self.output.text()
+
+    def invoke_until(self, event, is_enough):
+        """Kills the function once what it printed is enough, as Lambda does when a function's time is over."""
+        request_id = self.api.begin(event)
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline and self.is_running() and not is_enough(self.output.text()):
+            time.sleep(0.02)
+        self.invocations.append((request_id, self.api.given_at, time.time(), "timeout"))
+        self.kill()
 
     def kill(self):
         """As Lambda ends a sandbox: without asking."""
         self.process.kill()
         self.process.wait()
-        self.api.close()
-        self.output.close()
-        self.telemetry.close()
+        if self.output.is_followed():
+            self.api.close()
+            self.output.close()
+            self.telemetry.close()

@@ -26,14 +26,20 @@ class RuntimeApi:
     def __init__(self, arn, at_answer):
         self.arn, self.at_answer = arn, at_answer
         self.events, self.answers = queue.Queue(), queue.Queue()
+        # When the function first asked for an event, and when it was last given one.
+        self.ready_at = self.given_at = None
         self.server = Server(("127.0.0.1", 0), handler_of(self))
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.address = f"127.0.0.1:{self.server.server_address[1]}"
 
-    def invoke(self, event, is_running):
-        """Gives the invocation's request id, `response` or `error`, and the JSON of it."""
+    def begin(self, event):
+        """Gives the invocation's request id."""
         request_id = str(uuid.uuid4())
         self.events.put((request_id, event))
+        return request_id
+
+    def end(self, request_id, is_running):
+        """Waits for an invocation's end: `response` or `error`, and the JSON of it."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline and is_running():
             try:
@@ -44,7 +50,7 @@ class RuntimeApi:
                 raise Fault(f"the function does not start: {body.decode('utf-8', 'replace')}")
             if answered_id != request_id:
                 raise Fault(f"{answered_id} is answered instead of {request_id}")
-            return request_id, kind, json.loads(body)
+            return kind, json.loads(body)
         raise Fault("an invocation is not answered")
 
     def close(self):
@@ -59,7 +65,12 @@ def handler_of(api):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
-            event = api.events.get() if self.path == VERSION + "invocation/next" else None
+            if self.path != VERSION + "invocation/next":
+                self.answer(404)
+                return
+            api.ready_at = api.ready_at or time.time()
+            event = api.events.get()
+            api.given_at = time.time()
             if event is None:
                 self.answer(404)
                 return

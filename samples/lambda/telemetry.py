@@ -39,14 +39,14 @@ def record(message, is_json):
 
 
 def platform(function):
-    began = function.invocations[0][1]
+    ready = function.api.ready_at
     init = {"initializationType": "on-demand", "phase": "init"}
-    metrics = {"durationMs": milliseconds(function.started, began)}
+    metrics = {"durationMs": milliseconds(function.started, ready)}
     yield event(function.started, "initStart", {**init, "functionName": function.name, "functionVersion": "$LATEST"})
-    yield event(began, "initRuntimeDone", {**init, "status": "success"})
-    yield event(began, "initReport", {**init, "status": "success", "metrics": metrics})
+    yield event(ready, "initRuntimeDone", {**init, "status": "success"})
+    yield event(ready, "initReport", {**init, "status": "success", "metrics": metrics})
     for request_id, began, ended, kind in function.invocations:
-        status = "success" if kind == "response" else "error"
+        status = {"response": "success"}.get(kind, kind)
         took = milliseconds(began, ended)
         memory = {"memorySizeMB": 128, "maxMemoryUsedMB": 64}
         yield event(began, "start", {"requestId": request_id, "version": "$LATEST"})

@@ -64,6 +64,8 @@ class Invocation {
   #isHttp;
 
   constructor(capture, isHttp) {
+    // A function whose time is over has no other end: what it was asked is written while it works.
+    capture.endRequest();
     this.#capture = capture;
     this.#isHttp = isHttp;
   }

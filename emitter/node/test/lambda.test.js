@@ -90,6 +90,14 @@ test('any other event, answered by a promise, a callback or an error', async () 
   assert.strictEqual(read().captures[1].res.tail.error, 'RangeError: no tea');
 });
 
+test('what was asked is written though a function whose time is over never answers', async () => {
+  const { emitter, read } = keeping();
+  void emitter.lambda(() => new Promise(() => {}))({ order: 7 }, CONTEXT);
+  await emitter.flush(30_000);
+  const [{ req, res }] = read().captures;
+  assert.deepStrictEqual([req.text, res], ['{"order":7}', undefined]);
+});
+
 test('what filters leave out is answered all the same', async () => {
   const { emitter } = keeping({ skipPaths: ['/health'] });
   const event = { rawPath: '/health', headers: {}, requestContext: { http: { method: 'GET' } } };
