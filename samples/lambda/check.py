@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Runs the sample functions under the runtime clients that Lambda runs them with, and holds what `reassemble` makes of their logs against the events.
+"""Runs the sample functions under the clients that Lambda runs them with, and holds what `reassemble` makes of their logs against the events.
 
     check.py [--all] [LANGUAGE…]    with --all a missing toolchain is an error, without it the language is said to be skipped
 
-Each function is started with each log format, and, where its client knows them, with and without frames for what loggers say; an own Runtime API hands out the
-events. When an answer comes, all lines of its invocation have to be printed, for Lambda may freeze the function from then on. The streams that are
-committed in samples/logs/lambda have to give what their expected.json says.
+Each function is started with each log format, and, where its client knows them, with and without frames for what loggers say; an own Runtime API
+hands out the events. When an answer comes, all lines of its invocation have to be printed, for Lambda may freeze the function from then on. The
+streams that are committed in samples/logs/lambda have to give what their expected.json says.
 
 `REASSEMBLE` names the binary, `target/debug/reassemble` unless set. Python's packages are those of the python that runs this.
 """

@@ -42,17 +42,19 @@ class Node:
     is_framing = True
     folder = HERE / "node"
     client = folder / "node_modules" / "aws-lambda-ric"
+    native = client / "dist" / "rapid-client.node"
+    # What npm builds the client's native part with.
+    builders = ["npm", "cmake", "make", "c++", "autoconf", "automake", "libtoolize"]
 
     @classmethod
     def lacks(cls):
-        # npm builds the client's native part, which has to have what C++ and libcurl are built with.
-        tools = ["node"] if (cls.client / "dist" / "rapid-client.node").exists() else ["node", "npm", "cmake", "make", "c++", "autoconf", "automake", "libtoolize"]
+        tools = ["node"] if cls.native.exists() else ["node", *cls.builders]
         missing = [tool for tool in tools if shutil.which(tool) is None]
         return ", ".join(missing) or None
 
     @classmethod
     def build(cls, _):
-        if not (cls.client / "dist" / "rapid-client.node").exists():
+        if not cls.native.exists():
             run(["npm", "ci", "--no-fund", "--no-audit"], cls.folder)
 
     @classmethod

@@ -45,7 +45,8 @@ public final class Web implements RequestStreamHandler {
     /** Asks whoever is named: the call shares this invocation's trace. */
     private static byte[] call(String to) throws IOException {
         try {
-            return CLIENT.send(HttpRequest.newBuilder(URI.create(to)).POST(BodyPublishers.ofString("called")).build(), BodyHandlers.ofByteArray()).body();
+            HttpRequest request = HttpRequest.newBuilder(URI.create(to)).POST(BodyPublishers.ofString("called")).build();
+            return CLIENT.send(request, BodyHandlers.ofByteArray()).body();
         } catch (InterruptedException interrupted) {
             Thread.currentThread().interrupt();
             throw new IOException(interrupted);

@@ -29,7 +29,7 @@ record LambdaEvent(
         try {
             Map<?, ?> event = EventJson.object(new String(payload, StandardCharsets.UTF_8));
             if (event.get("requestContext") instanceof Map<?, ?> about) {
-                if (about.get("http") instanceof Map<?, ?> http) {
+                if (about.get("http") instanceof Map<?, ?> http && http.get("method") instanceof String) {
                     return version2(event, about, http);
                 }
                 if (event.get("httpMethod") instanceof String method) {

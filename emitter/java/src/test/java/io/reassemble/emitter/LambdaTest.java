@@ -80,7 +80,8 @@ class LambdaTest {
                 "headers":{"host":"h.test","traceparent":"TRACE","content-type":"application/json"},
                 "requestContext":{"http":{"method":"POST","path":"/a b","protocol":"HTTP/1.1","sourceIp":"1.2.3.4"}},
                 "body":"eyJwd2QiOjF9","isBase64Encoded":true}""".replace("TRACE", TRACE),
-                "{\"statusCode\":201,\"headers\":{\"X-N\":7,\"content-type\":\"text/plain\"},\"cookies\":[\"s=1\",\"t=2\"],\"body\":\"m\\u00e4de\\n\"}");
+                """
+                {"statusCode":201,"headers":{"X-N":7,"content-type":"text/plain"},"cookies":["s=1","t=2"],"body":"m\\u00e4de\\n"}""");
         assertEquals(List.of("in", "http/1.1", "POST", "https://h.test/a%20b?token=[redacted]&c=%20", "1.2.3.4"), told(one));
         assertEquals(TRACE, one.req.head.get("trace"));
         assertEquals(List.of("[redacted]"), values(one.req, "cookie"));
@@ -117,7 +118,8 @@ class LambdaTest {
 
     @Test
     void anAnswerOfVersion2WithoutAStatusIsJson() throws IOException {
-        Captured.One one = invoked("{\"rawPath\":\"/a\",\"requestContext\":{\"domainName\":\"d.test\",\"http\":{\"method\":\"GET\"}}}", "{\"token\":\"x\"}");
+        String event = "{\"rawPath\":\"/a\",\"requestContext\":{\"domainName\":\"d.test\",\"http\":{\"method\":\"GET\"}}}";
+        Captured.One one = invoked(event, "{\"token\":\"x\"}");
         assertEquals("https://d.test/a", one.req.head.get("url"));
         assertEquals(200, one.status());
         assertEquals("{\"token\":\"[redacted]\"}", one.res.text());
@@ -126,7 +128,9 @@ class LambdaTest {
     @Test
     void whatIsOddIsTakenAsItStands() throws IOException {
         String deep = "[".repeat(10_000) + "]".repeat(10_000);
-        for (String event : List.of("", "{", "7", "{\"requestContext\":{\"http\":{}}} x", "{\"requestContext\":7,\"httpMethod\":8}", "{\"a\":\"\\u00", deep)) {
+        String nameless = "{\"requestContext\":{\"http\":{}}}";
+        String trailed = "{\"httpMethod\":\"GET\",\"requestContext\":{}} x";
+        for (String event : List.of("", "{", "7", nameless, trailed, "{\"requestContext\":7,\"httpMethod\":8}", "{\"a\":\"\\u00", deep)) {
             assertEquals("lambda", invoked(event, "{}").req.head.get("proto"), event);
         }
         Captured.One one = invoked("{\"path\":\"/\",\"httpMethod\":\"GET\",\"requestContext\":{}}", "{\"statusCode\":[]}");
