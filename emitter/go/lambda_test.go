@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"testing"
 )
 
@@ -86,9 +87,14 @@ func TestAFunctionThatFailsIsTold(t *testing.T) {
 		defer func() { equal(t, "panic", recover(), any("x")) }()
 		e.Lambda(lambdaFunc(func(context.Context, []byte) ([]byte, error) { panic("x") })).Invoke(context.Background(), []byte(`{"httpMethod":"GET","path":"/p","requestContext":{}}`))
 	}()
+	calling := e.Lambda(lambdaFunc(func(context.Context, []byte) ([]byte, error) {
+		return nil, fmt.Errorf("asking: %w", &url.Error{Op: "Get", URL: "http://h.test/?token=s3cret", Err: fault})
+	}))
+	calling.Invoke(context.Background(), []byte(`{"httpMethod":"GET","path":"/c","requestContext":{}}`))
 	c := k.read()
-	equal(t, "captures", len(c.exchanges), 2)
+	equal(t, "captures", len(c.exchanges), 3)
 	equal(t, "failed", c.of("in", "lambda://").res.tail.said(), `"no stock" true -`)
+	equal(t, "called", c.of("in", "/c").res.tail.said(), `"no stock" true -`)
 	equal(t, "panicked", c.of("in", "/p").res.tail.said(), `"handler panicked" true -`)
 	var off *Emitter
 	if _, wrapped := off.Lambda(failing).(*lambdaHandler); !wrapped || off.Lambda(failing) != failing {

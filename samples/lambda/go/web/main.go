@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -66,7 +65,7 @@ func call(ctx context.Context, client *http.Client, to string) ([]byte, error) {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, errors.New("nobody answers")
+		return nil, err
 	}
 	defer response.Body.Close()
 	return io.ReadAll(response.Body)
