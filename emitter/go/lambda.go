@@ -3,7 +3,9 @@ package reassemble
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
@@ -64,7 +66,7 @@ func (h *lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, err
 	answer, err := h.next.Invoke(withLink(ctx, l), payload)
 	answered = true
 	if err != nil {
-		c.fail(response, err.Error())
+		c.fail(response, withoutURL(err).Error())
 	} else {
 		c.answerEvent(event, answer)
 	}
@@ -95,6 +97,15 @@ func (c *capture) answerEvent(event *lambdaEvent, payload []byte) {
 		c.body(response, answer.body)
 	}
 	c.end(response, nil)
+}
+
+// withoutURL leaves out what net/http says of a call that failed: its URL, which may hold secrets.
+func withoutURL(err error) error {
+	var call *url.Error
+	if errors.As(err, &call) {
+		return call.Err
+	}
+	return err
 }
 
 // functionURL names the function that is invoked.
