@@ -3,7 +3,9 @@
 //! Field order is the order in which keys are written. Text is borrowed where it can be: an exchange is a view of the lines that it was
 //! made of, and its bodies are written as those spelled them.
 
+mod join;
 mod line;
+mod pieces;
 
 use std::borrow::Cow;
 
@@ -13,6 +15,9 @@ use serde_json::{Map, Number, Value};
 use crate::id::CaptureId;
 use crate::piece::Piece;
 use crate::sum::Sum;
+
+pub use self::join::{Joined, OpenBody};
+pub use self::pieces::{BodyObject, MAX_PIECE_BYTES, Refusal, StoredLine, StoredPiece};
 
 /// The format's version, written as `v`.
 pub const EXCHANGE_VERSION: u64 = 1;
