@@ -55,7 +55,7 @@ impl Joined {
         Ok(Joined { id, parts })
     }
 
-    /// Writes the lines, each with its newline. Bodies that are objects of their own come from `open`.
+    /// Writes the lines, each with its newline, the response's first: behind a one-way request they would be late. Bodies that are objects of their own come from `open`.
     ///
     /// # Errors
     /// Those of `open` and `write`, and a body that is shorter than it should be.
@@ -69,7 +69,7 @@ impl Joined {
             line.push(b'\n');
             write(line)
         };
-        for JoinedPart { part, start, of } in &self.parts {
+        for JoinedPart { part, start, of } in self.parts.iter().rev() {
             let mut body: Box<dyn Read> = match &start.body {
                 StoredBody::Inline(bytes) => Box::new(bytes.as_slice()),
                 StoredBody::Object(object) => open(object)?,
@@ -127,11 +127,14 @@ impl PartPiece {
         if !fits {
             return Err(Refusal::Contradiction);
         }
-        if let (true, StoredSection::Whole(mine), StoredSection::Whole(theirs)) = (same_run, &mut self.tail, other.tail) {
-            // Which tail an error belongs to may be known to one alone.
-            for (key, value) in theirs {
-                mine.entry(key).or_insert(value);
+        match (&mut self.tail, other.tail) {
+            (StoredSection::Whole(mine), StoredSection::Whole(theirs)) if same_run => {
+                for (key, value) in theirs {
+                    mine.entry(key).or_insert(value);
+                }
             }
+            (mine @ StoredSection::Absent, theirs @ StoredSection::Whole(_)) if same_run => *mine = theirs,
+            _ => {}
         }
         self.of = match (self.of, other.of) {
             (Some(mine), Some(theirs)) if mine != theirs => return Err(Refusal::Contradiction),
@@ -187,28 +190,31 @@ fn fits_body(mine: &StoredBody, theirs: &StoredBody, same_run: bool) -> bool {
     }
 }
 
-/// A longer start has the head of a shorter one.
+/// A longer start has the head of a shorter one. Its `status` may be that of a tail, which the shorter does not reach.
 fn fits_head(mine: &StoredSection, theirs: &StoredSection) -> bool {
     match (mine, theirs) {
-        (StoredSection::Whole(mine), StoredSection::Whole(theirs)) => mine == theirs,
+        (StoredSection::Whole(mine), StoredSection::Whole(theirs)) => {
+            mine.iter().filter(|(key, _)| *key != "status" || theirs.contains_key("status")).count() == theirs.len()
+                && theirs.iter().all(|(key, value)| mine.get(key) == Some(value))
+        }
         (_, StoredSection::Absent) | (StoredSection::Whole(_) | StoredSection::Loose, StoredSection::Loose) => true,
         (_, StoredSection::Whole(_)) | (StoredSection::Absent, StoredSection::Loose) => false,
     }
 }
 
 fn fits_tail(mine: &StoredSection, theirs: &StoredSection) -> bool {
-    match (mine, theirs) {
-        (StoredSection::Whole(mine), StoredSection::Whole(theirs)) => {
-            let known = |map: &Map<String, Value>| map.iter().filter(|(key, _)| *key != "error").count();
-            known(mine) == known(theirs)
-                && theirs.iter().all(|(key, value)| mine.get(key).map_or(key == "error", |mine| mine == value))
-        }
-        (StoredSection::Loose, StoredSection::Loose) | (StoredSection::Absent, StoredSection::Absent) => true,
-        // An error alone, of which one does not know whose it is.
-        (StoredSection::Whole(only), StoredSection::Absent) | (StoredSection::Absent, StoredSection::Whole(only)) => {
-            only.keys().all(|key| key == "error")
-        }
-        _ => false,
+    let known = |section: &StoredSection| match section {
+        StoredSection::Whole(map) => Some(map.clone()),
+        StoredSection::Absent => Some(Map::new()),
+        StoredSection::Loose => None,
+    };
+    // Whose an error is, or of a one-way request the time, may be known to one alone.
+    let within = |one: &Map<String, Value>, other: &Map<String, Value>| {
+        one.iter().all(|(key, value)| other.get(key).map_or(key == "error" || key == "us", |other| other == value))
+    };
+    match (known(mine), known(theirs)) {
+        (Some(mine), Some(theirs)) => within(&mine, &theirs) && within(&theirs, &mine),
+        (mine, theirs) => mine.is_none() && theirs.is_none(),
     }
 }
 

@@ -424,7 +424,7 @@ impl<'e> Taken<'e> {
         let place = format!("{}_tail", part.name());
         tail.extend(self.more(&place).into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
         if let Some(error) = self.exchange.get("error")
-            && self.has_the_error(part, !tail.is_empty())
+            && self.has_the_error(part)
         {
             tail.insert("error".to_owned(), error.clone());
         }
@@ -439,18 +439,26 @@ impl<'e> Taken<'e> {
     }
 
     /// Whether `error` is of this part's tail: it is the response's, where that has one (S-1.8).
-    fn has_the_error(&self, part: Part, says_more: bool) -> bool {
-        let answered = self.object(Part::Response).is_some_and(|response| {
-            let body = response.get("body");
-            self.exchange.contains_key("duration_us") && self.duration_is_the_responses(response)
-                || response.contains_key("trailers")
-                || body.is_some_and(|body| body.get("truncated").is_some() || body.get("full_len").is_some())
-                || self.more("response_tail").is_some()
-        });
-        match part {
-            Part::Response => answered || says_more || self.object(Part::Request).is_none_or(|it| !it.contains_key("us")),
-            Part::Request => !answered && says_more,
-        }
+    fn has_the_error(&self, part: Part) -> bool {
+        let owner = match (self.object(Part::Request), self.object(Part::Response)) {
+            (_, None) => Part::Request,
+            (None, _) => Part::Response,
+            // The request's own stands apart where it is another one (S-5.3).
+            _ if self.more("request_tail").is_some_and(|more| more.contains_key("error")) => Part::Response,
+            (Some(request), Some(response)) => {
+                let says = |object: &Map<String, Value>, place: &str| {
+                    let body = object.get("body");
+                    object.contains_key("trailers")
+                        || body.is_some_and(|body| body.get("truncated").is_some() || body.get("full_len").is_some())
+                        || self.more(place).is_some()
+                };
+                let lasted = self.exchange.contains_key("duration_us") && self.duration_is_the_responses(response);
+                let answered = lasted || says(response, "response_tail");
+                let asked = request.contains_key("us") || says(request, "request_tail");
+                if asked && !answered { Part::Request } else { Part::Response }
+            }
+        };
+        owner == part
     }
 }
 
