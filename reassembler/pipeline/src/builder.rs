@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use reassemble_sources::{InputId, Pipe, Tail, TailConfig};
 use reassemble_store::{
-    Destination, DirConfig, DirStore, KmsKey, Restored, S3Config, S3Store, Spool, SpoolConfig, StateError, StoreError,
-    UploadConfig, UploadEvent, Uploader,
+    Destination, DirConfig, DirStore, KmsKey, Restored, S3Config, S3Store, SealedObject, SealedQueue, Spool, SpoolConfig,
+    StateError, StateReader, StoreError, UploadConfig, UploadEvent, Uploader,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -22,6 +22,7 @@ use crate::forward::{Admission, Fed, Feed, Forwarder};
 use crate::input_row;
 use crate::intake::{Intake, IntakeConfig};
 use crate::ledger::Ledger;
+use crate::merge::Noter;
 use crate::patient::PatientSpool;
 use crate::process::Processor;
 use crate::queue::{Receiver, Sender, queue};
@@ -72,6 +73,8 @@ pub(crate) struct Builder {
     pub(crate) waker: Waker,
     feed: Option<Feeding>,
     pub(crate) deliveries: Option<Deliveries>,
+    /// Notes the keys of objects before they are stored.
+    pub(crate) noter: Option<Noter>,
     pub(crate) pipe: Option<Pipe>,
     pub(crate) passing_ids: Box<dyn FnMut() -> InputId + Send>,
     forwarders: Vec<JoinHandle<()>>,
@@ -137,6 +140,7 @@ impl Builder {
             waker,
             feed: None,
             deliveries: None,
+            noter: None,
             pipe: None,
             passing_ids,
             forwarders: Vec::new(),
@@ -183,8 +187,12 @@ impl Builder {
         let reader = spool.reader();
         let (uploader, events) = {
             let _entered = runtime.enter();
+            let sealed: Arc<dyn SealedQueue> = match self.noter {
+                None => Arc::new(reader.clone()),
+                Some(noter) => Arc::new(Noted { state: reader.clone(), noter }),
+            };
             Uploader::spawn(
-                Arc::new(reader.clone()),
+                sealed,
                 self.destination,
                 UploadConfig::patient(config.store.retry_max_delay),
             )
@@ -272,6 +280,23 @@ impl Builder {
             state_dir: self.state_dir,
         };
         Ok(Run { storing: Some(storing), forwarders: self.forwarders, child: None, board })
+    }
+}
+
+/// Sealed objects of which each is noted before it is given out to be stored.
+struct Noted {
+    state: StateReader,
+    noter: Noter,
+}
+
+impl SealedQueue for Noted {
+    fn after(&self, object_no: Option<u64>, limit: usize) -> Result<Vec<SealedObject>, StateError> {
+        let objects = self.state.after(object_no, limit)?;
+        for object in &objects {
+            (self.noter)(&object.key)
+                .map_err(|source| StateError::Unusable { action: "note", path: object.path.clone(), source })?;
+        }
+        Ok(objects)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::builder::{Builder, FIRST_PASSING_ID};
 use crate::config::Config;
 use crate::core::Waker;
 use crate::intake::Intake;
+use crate::merge::Noter;
 use crate::queue::{Popped, Receiver, Sender, queue};
 use crate::run::{Run, RunError, StatusBoard};
 
@@ -30,7 +31,21 @@ const FLUSH_GRACE: Duration = Duration::from_millis(50);
 /// # Errors
 /// Where the configuration or the state is at fault.
 pub fn deliver(config: Config, status: Arc<StatusBoard>) -> Result<(Run, Deliverer), RunError> {
+    start(Builder::new(config, status)?)
+}
+
+/// The same, with every object's key noted before the object is stored. Where one cannot be noted, nothing more is stored.
+pub(crate) fn deliver_noting(
+    config: Config,
+    status: Arc<StatusBoard>,
+    noter: Noter,
+) -> Result<(Run, Deliverer), RunError> {
     let mut builder = Builder::new(config, status)?;
+    builder.noter = Some(noter);
+    start(builder)
+}
+
+fn start(mut builder: Builder) -> Result<(Run, Deliverer), RunError> {
     let (sender, receiver) = queue(QUEUE_BYTES);
     let deliverer =
         Deliverer { queue: sender, waker: builder.waker.clone(), next_id: Arc::new(AtomicU64::new(FIRST_PASSING_ID)) };

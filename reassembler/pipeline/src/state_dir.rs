@@ -35,6 +35,11 @@ pub(crate) fn for_files(to: &DestinationConfig) -> PathBuf {
     root(to).join("main")
 }
 
+/// The folder of merges.
+pub(crate) fn for_merge(to: &DestinationConfig) -> PathBuf {
+    root(to).join("merge")
+}
+
 /// The folder of one pipe, counted from 1.
 pub(crate) fn for_pipe(to: &DestinationConfig, slot: u32) -> PathBuf {
     root(to).join(format!("pipe-{slot}"))

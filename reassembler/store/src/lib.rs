@@ -14,6 +14,7 @@
 //!
 //! The spool is blocking and belongs to one thread; destinations, the uploader and `lifecycle::apply` are async. AWS stops here.
 
+mod batch_file;
 mod checksum;
 mod destination;
 mod error;
@@ -22,6 +23,7 @@ mod object;
 mod spool;
 mod upload;
 
+pub use batch_file::BatchFile;
 pub use checksum::ContentHash;
 pub use destination::{
     CheckReport, Destination, DirConfig, DirStore, Doing, KmsKey, ListedObject, Listing, ObjectBody, PutOutcome,

@@ -163,8 +163,8 @@ trait Put: Clone + Send + Sync + 'static {
 }
 
 impl Put for Destination {
-    fn put(&self, object: &SealedObject) -> impl Future<Output = Result<PutOutcome, StoreError>> + Send {
-        Destination::put(self, object)
+    async fn put(&self, object: &SealedObject) -> Result<PutOutcome, StoreError> {
+        Destination::put(self, object).await
     }
 }
 

@@ -70,6 +70,16 @@ impl DirStore {
         blocking(move || put(&config, &object)).await
     }
 
+    pub(super) async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let (folder, path) = place(&self.config, key)?;
+        blocking(move || match fs::remove_file(&path) {
+            Ok(()) => sync_dir(&folder).map_err(StoreError::file("fsync", &folder)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StoreError::file("delete", &path)(error)),
+        })
+        .await
+    }
+
     pub(super) async fn check(&self) -> Result<CheckReport, StoreError> {
         let config = self.config.clone();
         blocking(move || check(&config)).await

@@ -17,6 +17,7 @@ mod s3_http;
 mod s3_send;
 #[cfg(test)]
 mod s3_tests;
+mod tries;
 
 pub use self::dir::{DirConfig, DirStore};
 pub use self::read::{ListedObject, Listing, ObjectBody};
@@ -74,11 +75,26 @@ impl Destination {
     ///
     /// # Errors
     /// See [`StoreError::kind`] for whether to try again.
-    pub(crate) async fn put(&self, object: &SealedObject) -> Result<PutOutcome, StoreError> {
-        match self {
-            Self::Dir(store) => store.put(object).await,
-            Self::S3(store) => store.put(object).await,
-        }
+    pub fn put<'a>(&'a self, object: &'a SealedObject) -> Doing<'a, PutOutcome> {
+        Box::pin(async move {
+            match self {
+                Self::Dir(store) => store.put(object).await,
+                Self::S3(store) => store.put(object).await,
+            }
+        })
+    }
+
+    /// Takes an object away, durably. One that is not there is as good as taken away.
+    ///
+    /// # Errors
+    /// What keeps it from being taken away, after a few tries, and a key that no destination has.
+    pub fn delete<'a>(&'a self, key: &'a str) -> Doing<'a, ()> {
+        Box::pin(async move {
+            match self {
+                Self::Dir(store) => store.delete(key).await,
+                Self::S3(store) => store.delete(key).await,
+            }
+        })
     }
 
     /// Says whether objects could be stored now, by trying, and takes away what the trial made.

@@ -6,7 +6,6 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
-use std::time::Duration;
 
 use aws_sdk_s3::config::{Config, ResponseChecksumValidation};
 use aws_sdk_s3::primitives::ByteStream;
@@ -15,17 +14,14 @@ use bytes::Bytes;
 use super::dir::DirStore;
 use super::s3::S3Store;
 use super::s3_faults::answer;
+use super::tries::Tries;
 use super::{Destination, Doing, blocking};
-use crate::error::{FaultKind, StoreError};
+use crate::error::StoreError;
 
 /// Keys in a page; S3 gives no more at once.
 const PAGE_KEYS: i32 = 1_000;
 /// Bytes of a file that are read at once.
 const PIECE_BYTES: usize = 256 << 10;
-/// How often a read is tried beyond the SDK's own tries.
-const TRIES: u32 = 5;
-/// The wait before the second try; it doubles with each.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
 
 /// An object as a listing names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -291,23 +287,6 @@ impl Remote {
             self.tries.again(self.store.unreachable(detail)).await?;
             self.open().await?;
         }
-    }
-}
-
-/// How often something failed in a row.
-#[derive(Debug, Default)]
-struct Tries(u32);
-
-impl Tries {
-    /// Waits before the next try, or gives the error back where there is to be none.
-    async fn again(&mut self, error: StoreError) -> Result<(), StoreError> {
-        self.0 += 1;
-        if self.0 >= TRIES || error.kind() != FaultKind::Transient {
-            return Err(error);
-        }
-        tracing::debug!(%error, "a read failed and is tried again");
-        tokio::time::sleep(FIRST_WAIT * 2u32.pow(self.0 - 1)).await;
-        Ok(())
     }
 }
 

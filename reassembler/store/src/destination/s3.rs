@@ -21,6 +21,7 @@ use super::s3_compare::Found;
 use super::s3_config::{KmsKey, S3Config, client, load};
 use super::s3_faults::{Asked, answer, fault};
 use super::s3_send::Refusal;
+use super::tries::Tries;
 use super::{CheckReport, Doing, PutOutcome, blocking, verify};
 use crate::error::{FaultKind, StoreError};
 use crate::object::{ObjectKind, SealedObject};
@@ -106,6 +107,23 @@ impl S3Store {
             self.shared.stale.store(true, Ordering::Relaxed);
         }
         outcome
+    }
+
+    /// A bucket with versions keeps the object as an older one, for its lifecycle rules to expire.
+    pub(super) async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let key = self.key(key);
+        let mut tries = Tries::default();
+        loop {
+            let client = self.client().await;
+            let Err(error) = client.delete_object().bucket(self.bucket()).key(&key).send().await else {
+                return Ok(());
+            };
+            let is_gone = answer(&error).is_some_and(|answer| answer.status == 404 && answer.code != "NoSuchBucket");
+            if is_gone {
+                return Ok(());
+            }
+            tries.again(self.fault(&error, &key, "s3:DeleteObject")).await?;
+        }
     }
 
     async fn put_once(&self, object: &SealedObject) -> Result<PutOutcome, StoreError> {

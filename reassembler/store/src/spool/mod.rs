@@ -50,6 +50,7 @@ use reassemble_formats::layout::{self, Partition};
 
 pub use self::body::BodyWriter;
 pub use self::config::{Compression, SpoolConfig};
+pub(crate) use self::encoder::Encoder;
 pub(crate) use self::files::sync_dir;
 pub use self::reader::{KnownId, StateReader};
 pub use self::recovery::{Restored, is_opening_state};

@@ -1,0 +1,277 @@
+//! What a merge has set out to do, and how far it is, in its own folder:
+//!
+//! - `lock`: held with flock while a merge runs.
+//! - `plan`: the keys of the objects whose pieces are joined, a line each, behind a line with the format's number. While it is there, the merge is not
+//!   at its end.
+//! - `run/`: the state of the run that stores what is joined.
+//! - `written`: the keys of what this merge stores, each noted before it is. Equal bytes have equal keys, so one of the plan's own objects may be
+//!   among them: it is not deleted.
+//! - `stored`: the objects that can go, for everything of them is stored elsewhere. While it is there, only they remain to be deleted.
+//! - `rest.part`: what is kept of an object, on its way.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::MergeError;
+
+/// The format of the folder.
+const FORMAT: &str = "reassemble merge 1";
+/// Modes of the folder and the files in it: names of services stand in keys.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// How far a merge is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing was begun.
+    Nothing,
+    /// Pieces of these objects are being joined.
+    Begun {
+        /// Their keys.
+        sources: Vec<String>,
+    },
+    /// All is stored; these objects remain to be deleted.
+    Stored {
+        /// Their keys.
+        replaced: Vec<String>,
+    },
+}
+
+/// The folder of a merge, held for as long as this lives.
+pub(super) struct Journal {
+    dir: PathBuf,
+    phase: Phase,
+    written: Arc<Mutex<Written>>,
+    _lock: File,
+}
+
+/// The keys that were noted, and where.
+struct Written {
+    path: PathBuf,
+    file: Option<File>,
+    keys: HashSet<String>,
+}
+
+/// Notes a key, durably, before its object is stored.
+pub(crate) type Noter = Arc<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
+
+impl Journal {
+    /// Opens the folder, or makes it.
+    ///
+    /// # Errors
+    /// Where another merge holds it, or it cannot be read or written.
+    pub(super) fn open(dir: &Path) -> Result<Journal, MergeError> {
+        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(dir).map_err(MergeError::state("create", dir))?;
+        let path = dir.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(FILE_MODE).open(&path);
+        let lock = lock.map_err(MergeError::state("create", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(MergeError::Held { dir: dir.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(MergeError::state("lock", &path)(error)),
+        }
+        let path = dir.join("written");
+        let mut journal = Journal {
+            dir: dir.to_owned(),
+            phase: Phase::Nothing,
+            written: Arc::new(Mutex::new(Written { path, file: None, keys: HashSet::new() })),
+            _lock: lock,
+        };
+        journal.phase = match (journal.read("plan")?, journal.read("stored")?) {
+            (Some(_), Some(replaced)) => Phase::Stored { replaced },
+            (Some(sources), None) => Phase::Begun { sources },
+            // Whatever else is there is of a merge that came to its end.
+            (None, _) => {
+                journal.clear()?;
+                Phase::Nothing
+            }
+        };
+        let written = match fs::read_to_string(journal.dir.join("written")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(MergeError::state("read", &journal.dir.join("written"))(error)),
+        };
+        // A line that was cut is of a key that was not stored yet.
+        let keys = written.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned);
+        journal.lock_written().keys.extend(keys);
+        Ok(journal)
+    }
+
+    /// How far the merge is.
+    pub(super) fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// Where the run has its state.
+    pub(super) fn run_dir(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+
+    /// Where what is kept of an object is written first.
+    pub(super) fn rest_file(&self) -> PathBuf {
+        self.dir.join("rest.part")
+    }
+
+    /// Sets out to join pieces of these objects.
+    pub(super) fn begin<'k>(&mut self, sources: impl Iterator<Item = &'k str>) -> Result<(), MergeError> {
+        let sources: Vec<String> = sources.map(str::to_owned).collect();
+        self.write("plan", &sources)?;
+        self.phase = Phase::Begun { sources };
+        Ok(())
+    }
+
+    /// What notes the keys of what is stored.
+    pub(super) fn noter(&self) -> Noter {
+        let written = Arc::clone(&self.written);
+        Arc::new(move |key| written.lock().unwrap_or_else(PoisonError::into_inner).note(key))
+    }
+
+    /// Notes the key of what is about to be stored.
+    pub(super) fn note(&self, key: &str) -> Result<(), MergeError> {
+        self.lock_written().note(key).map_err(MergeError::state("write", &self.dir.join("written")))
+    }
+
+    /// All is stored: these objects can go, but for those that were stored just now. Gives those that go.
+    pub(super) fn stored(&mut self, replaced: Vec<String>) -> Result<Vec<String>, MergeError> {
+        let replaced: Vec<String> = {
+            let written = self.lock_written();
+            replaced.into_iter().filter(|key| !written.keys.contains(key)).collect()
+        };
+        self.write("stored", &replaced)?;
+        self.phase = Phase::Stored { replaced: replaced.clone() };
+        Ok(replaced)
+    }
+
+    /// The merge is at its end.
+    pub(super) fn end(&mut self) -> Result<(), MergeError> {
+        let plan = self.dir.join("plan");
+        fs::remove_file(&plan).map_err(MergeError::state("delete", &plan))?;
+        self.sync()?;
+        self.phase = Phase::Nothing;
+        self.clear()
+    }
+
+    /// Takes away what is not the plan.
+    fn clear(&mut self) -> Result<(), MergeError> {
+        let mut written = self.lock_written();
+        written.file = None;
+        written.keys.clear();
+        drop(written);
+        let gone = |result: io::Result<()>, path: &Path| match result {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(MergeError::state("delete", path)(error)),
+            _ => Ok(()),
+        };
+        for name in ["stored", "written", "rest.part", "plan.new", "stored.new"] {
+            let path = self.dir.join(name);
+            gone(fs::remove_file(&path), &path)?;
+        }
+        gone(fs::remove_dir_all(self.run_dir()), &self.run_dir())
+    }
+
+    fn lock_written(&self) -> std::sync::MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a list; nothing where there is none.
+    fn read(&self, name: &str) -> Result<Option<Vec<String>>, MergeError> {
+        let path = self.dir.join(name);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(MergeError::state("read", &path)(error)),
+        };
+        let mut lines = text.lines();
+        if lines.next() != Some(FORMAT) {
+            let why = io::Error::new(ErrorKind::InvalidData, "another version has written it, or it was changed");
+            return Err(MergeError::state("read", &path)(why));
+        }
+        Ok(Some(lines.map(str::to_owned).collect()))
+    }
+
+    /// Writes a list, whole or not at all.
+    fn write(&self, name: &str, keys: &[String]) -> Result<(), MergeError> {
+        let (path, new) = (self.dir.join(name), self.dir.join(format!("{name}.new")));
+        let write = || {
+            let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(FILE_MODE).open(&new)?;
+            let mut text = String::from(FORMAT);
+            for key in keys {
+                text.push('\n');
+                text.push_str(key);
+            }
+            text.push('\n');
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, &path)
+        };
+        write().map_err(MergeError::state("write", &path))?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), MergeError> {
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(MergeError::state("fsync", &self.dir))
+    }
+}
+
+impl Written {
+    fn note(&mut self, key: &str) -> io::Result<()> {
+        if self.keys.contains(key) {
+            return Ok(());
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let made = !self.path.exists();
+                let mut file = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(&self.path)?;
+                if made && let Some(dir) = self.path.parent() {
+                    File::open(dir)?.sync_all()?;
+                }
+                // A line that was cut must not be taken for the begin of this one.
+                file.write_all(b"\n")?;
+                none.insert(file)
+            }
+        };
+        file.write_all(format!("{key}\n").as_bytes())?;
+        file.sync_data()?;
+        self.keys.insert(key.to_owned());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_begun_is_found_again_until_it_is_at_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("merge");
+        let open = || Journal::open(&state).unwrap();
+        assert_eq!(*open().phase(), Phase::Nothing);
+        open().begin(["a/1", "a/2", "a/3"].into_iter()).unwrap();
+        assert!(matches!(open().phase(), Phase::Begun { sources } if sources == &["a/1", "a/2", "a/3"]));
+
+        let journal = open();
+        assert!(matches!(Journal::open(&state), Err(MergeError::Held { .. })));
+        journal.noter()("a/2").unwrap();
+        drop(journal);
+        OpenOptions::new().append(true).open(state.join("written")).unwrap().write_all(b"a/").unwrap();
+        let mut journal = open();
+        journal.note("b/1").unwrap();
+        drop(journal);
+        journal = open();
+        fs::create_dir(journal.run_dir()).unwrap();
+        assert_eq!(journal.stored(vec!["a/1".to_owned(), "a/2".to_owned(), "b/1".to_owned()]).unwrap(), ["a/1"]);
+        drop(journal);
+        journal = open();
+        assert!(matches!(journal.phase(), Phase::Stored { replaced } if replaced == &["a/1"]));
+        journal.end().unwrap();
+        drop(journal);
+        let left: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["lock"]);
+        assert_eq!(*open().phase(), Phase::Nothing);
+    }
+}

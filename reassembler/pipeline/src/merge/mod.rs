@@ -1,0 +1,279 @@
+//! `reassemble merge`: incomplete exchanges of one capture, which several readers have stored as pieces, joined to whole ones, each once.
+//!
+//! The destination's batches of incomplete exchanges are read once, to find the captures of which there are several pieces ([`survey`]). These are
+//! read again, some captures at a time as memory allows, joined, and delivered as lines to a run of the pipeline with the same
+//! destination ([`rounds`]). What else the objects hold that they come from is written again unchanged, an object for each ([`rest`]). Once all of it
+//! is stored, the old objects are deleted.
+//!
+//! # What always holds
+//! - Nothing is deleted before what replaces it is stored, and no object that this merge has stored is.
+//! - What a merge is about to do is written down first ([`journal`]). One that was ended anywhere is gone on with by the next: with the same objects,
+//!   and with the run's own state, which knows what is stored already. What has come meanwhile is not its concern but that of the merge
+//!   after it.
+//! - What cannot be joined exactly stays as it is.
+
+mod journal;
+mod read;
+mod rest;
+mod rounds;
+mod survey;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reassemble_formats::Envelope;
+use reassemble_formats::layout::RetentionClass;
+use reassemble_store::{Destination, StoreError};
+use serde::Serialize;
+use tokio::runtime::Runtime;
+
+pub(crate) use self::journal::Noter;
+use self::journal::{Journal, Phase};
+use self::survey::Survey;
+use crate::builder::connect;
+use crate::config::{Config, InputConfig, ProcessConfig, StoreConfig};
+use crate::deliver::deliver_noting;
+use crate::run::{RunError, StatusBoard};
+use crate::state_dir;
+
+/// Longest line between taking apart and putting together, in bytes: a piece of a body, escaped, and a head.
+const LINE_BYTES: usize = 16 << 20;
+/// No capture times out, for all that is known of one comes at once; and no batch is of an age.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// What is merged, and how what comes of it is stored.
+#[derive(Clone, Debug)]
+pub struct MergeConfig {
+    /// What happens to exchanges. Bodies of incomplete ones stay as captured, whatever it says.
+    pub process: ProcessConfig,
+    /// The destination, and how it is written.
+    pub store: StoreConfig,
+    /// Whether to look and change nothing.
+    pub dry_run: bool,
+}
+
+/// How far a merge is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It looks for pieces: batches read, and bytes of them.
+    Looking {
+        /// Batches.
+        objects: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// Pieces are joined: captures so far, of all.
+    Joining {
+        /// So far.
+        captures: u64,
+        /// Of these.
+        of: u64,
+    },
+    /// What is replaced is deleted: objects so far, of all.
+    Deleting {
+        /// So far.
+        objects: u64,
+        /// Of these.
+        of: u64,
+    },
+}
+
+/// What a merge came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// Whether an earlier merge, which had not come to its end, was gone on with first.
+    pub resumed: bool,
+    /// Batches that were read.
+    pub objects_read: u64,
+    /// Bytes of them.
+    pub bytes_read: u64,
+    /// Batches that cannot be read to their end, or are not what their names say; they stay as they are.
+    pub objects_damaged: u64,
+    /// Incomplete exchanges in them.
+    pub incomplete: u64,
+    /// Captures of which there are several that can be joined.
+    pub captures: u64,
+    /// Pieces of those.
+    pub pieces: u64,
+    /// Captures that are complete now.
+    pub completed: u64,
+    /// Captures of which something is still missing.
+    pub still_incomplete: u64,
+    /// Captures of which there are several pieces that cannot be joined, or not all of them, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Objects that were written.
+    pub objects_written: u64,
+    /// Objects that were replaced and deleted.
+    pub objects_deleted: u64,
+}
+
+/// Why a merge did not come to its end. What was done is kept, and the next goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// The destination.
+    #[error(transparent)]
+    Destination(#[from] StoreError),
+    /// The run that stores what was joined.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Another merge of the same destination runs.
+    #[error("{dir} is in use by another merge: wait for its end, or give this one a directory of its own with --state", dir = dir.display())]
+    Held {
+        /// The folder of its state.
+        dir: PathBuf,
+    },
+    /// The state of the merge.
+    #[error("cannot {action} {path}: {source}; check the owner, the mode and the disk, or choose another directory with --state", path = path.display())]
+    State {
+        /// What was tried, as in `create`.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Something of this machine.
+    #[error("cannot read objects: {0}")]
+    Runtime(io::Error),
+    /// An object is not what it was when it was read before.
+    #[error("{key} has changed while it was read; nothing of it was deleted, merge again")]
+    Changed {
+        /// Its key.
+        key: String,
+    },
+    /// Objects wait for the destination.
+    #[error("the destination does not have everything yet, and nothing was deleted: {0}; merge again to go on")]
+    Undelivered(String),
+}
+
+impl MergeError {
+    /// Whether what was asked for is at fault, and not what happened.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            MergeError::Destination(error) => matches!(error, StoreError::Config(_)),
+            MergeError::Run(error) => error.is_usage(),
+            _ => false,
+        }
+    }
+
+    fn state(action: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| MergeError::State { action, path, source }
+    }
+}
+
+/// Merges what can be merged, and tells how far it is. Blocks until it is done. Whoever ends it by force loses nothing: the next goes on.
+///
+/// # Errors
+/// What keeps the destination or the state from being read or written. Nothing is lost by it.
+pub fn merge(config: &MergeConfig, progress: &mut dyn FnMut(&Progress)) -> Result<Outcome, MergeError> {
+    let incomplete = RetentionClass::from_days(config.store.retention.incomplete_days).ok_or(RunError::Retention)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(MergeError::Runtime)?;
+    let modes = (config.store.file_mode, config.store.folder_mode);
+    let destination = runtime.block_on(connect(&config.store.to))?.with_modes(modes.0, modes.1);
+    let state = config.store.state.clone().unwrap_or_else(|| state_dir::for_merge(&config.store.to));
+    let mut merger = Merger { config, runtime, destination, progress, outcome: Outcome::default() };
+    if config.dry_run {
+        let survey = merger.survey(None, incomplete)?;
+        merger.outcome.captures = survey.captures();
+        merger.outcome.pieces = survey.pieces();
+        return Ok(merger.outcome);
+    }
+    let mut journal = Journal::open(&state)?;
+    if !matches!(journal.phase(), Phase::Nothing) {
+        merger.outcome.resumed = true;
+        merger.go_on(&mut journal, incomplete)?;
+    }
+    let survey = merger.survey(None, incomplete)?;
+    if survey.captures() > 0 {
+        journal.begin(survey.sources())?;
+        merger.replace(&mut journal, survey)?;
+    }
+    Ok(merger.outcome)
+}
+
+/// A merge that runs.
+struct Merger<'m> {
+    config: &'m MergeConfig,
+    runtime: Runtime,
+    destination: Destination,
+    progress: &'m mut dyn FnMut(&Progress),
+    outcome: Outcome,
+}
+
+impl Merger<'_> {
+    /// Goes on with what an earlier merge has begun.
+    fn go_on(&mut self, journal: &mut Journal, incomplete: RetentionClass) -> Result<(), MergeError> {
+        match journal.phase() {
+            Phase::Nothing => Ok(()),
+            Phase::Stored { replaced } => {
+                let replaced = replaced.clone();
+                self.delete(journal, &replaced)
+            }
+            Phase::Begun { sources } => {
+                let sources = sources.clone();
+                let survey = self.survey(Some(sources), incomplete)?;
+                self.replace(journal, survey)
+            }
+        }
+    }
+
+    /// Stores what the pieces are joined to and what else their objects hold, and deletes these.
+    fn replace(&mut self, journal: &mut Journal, mut survey: Survey) -> Result<(), MergeError> {
+        self.outcome.captures += survey.captures();
+        self.outcome.pieces += survey.pieces();
+        let board = Arc::new(StatusBoard::default());
+        let (run, deliverer) = deliver_noting(self.run_config(journal), board, journal.noter())?;
+        let joined = self.join(&mut survey, &deliverer);
+        let stopper = run.stopper().filter(|_| joined.is_err());
+        // What was delivered of an unfinished merge must not be closed for want of the rest: it stays open in the state.
+        if let Some(stopper) = stopper {
+            stopper.stop();
+        }
+        drop(deliverer);
+        let ended = run.wait();
+        joined?;
+        let ended = ended?;
+        if ended.undelivered_objects > 0 {
+            let why = ended.status.destination_failing.unwrap_or_else(|| "it did not answer in time".to_owned());
+            return Err(MergeError::Undelivered(why));
+        }
+        self.outcome.completed += ended.status.run.exchanges_complete;
+        self.outcome.still_incomplete += ended.status.run.exchanges_incomplete;
+        self.outcome.objects_written += ended.status.run.objects_stored;
+        let replaced = self.keep_the_rest(&survey, journal)?;
+        let replaced = journal.stored(replaced)?;
+        self.delete(journal, &replaced)
+    }
+
+    fn delete(&mut self, journal: &mut Journal, replaced: &[String]) -> Result<(), MergeError> {
+        for (objects, key) in (1u64..).zip(replaced) {
+            self.runtime.block_on(self.destination.delete(key))?;
+            self.outcome.objects_deleted += 1;
+            (self.progress)(&Progress::Deleting { objects, of: replaced.len() as u64 });
+        }
+        journal.end()
+    }
+
+    /// A run that stores what is delivered, as whole batches whose bytes depend on what is delivered alone.
+    fn run_config(&self, journal: &Journal) -> Config {
+        Config {
+            input: InputConfig { envelope: Envelope::Plain, max_line_bytes: LINE_BYTES, ..InputConfig::default() },
+            timeout: NEVER,
+            signing: None,
+            process: ProcessConfig { decode_incomplete: false, ..self.config.process.clone() },
+            store: StoreConfig {
+                state: Some(journal.run_dir()),
+                batch_age: NEVER,
+                ..self.config.store.clone()
+            },
+        }
+    }
+}
