@@ -94,7 +94,9 @@ impl Joined {
                     head: whole(&start.head, seq == 0).or_else(|| loose.and_then(|chunk| chunk.head.clone())),
                     at: start.at.get(&seq).copied(),
                     piece: (!bytes.is_empty()).then(|| Piece::new(&bytes)),
-                    of: loose.and_then(|chunk| chunk.of).or_else(|| if loose.is_none() || is_last { of.take() } else { None }),
+                    of: loose
+                        .and_then(|chunk| chunk.of)
+                        .or_else(|| if loose.is_none() || is_last { of.take() } else { None }),
                     tail: whole(&start.tail, is_last).or_else(|| loose.and_then(|chunk| chunk.tail.clone())),
                     sig: None,
                 })?;
@@ -123,7 +125,8 @@ impl PartPiece {
             && fits_head(&self.head, &other.head)
             && (!same_run || fits_tail(&self.tail, &other.tail))
             && fits_loose(&self.loose, &other.loose, |chunk| &chunk.head, self.head == StoredSection::Loose)
-            && (!same_run || fits_loose(&self.loose, &other.loose, |chunk| &chunk.tail, self.tail == StoredSection::Loose));
+            && (!same_run
+                || fits_loose(&self.loose, &other.loose, |chunk| &chunk.tail, self.tail == StoredSection::Loose));
         if !fits {
             return Err(Refusal::Contradiction);
         }

@@ -229,7 +229,12 @@ impl<'e> Taken<'e> {
         self.exchange.get(part.name())?.as_object()
     }
 
-    fn part(&self, part: Part, mut behind: BTreeMap<u32, Chunk>, surely_all: bool) -> Result<Option<PartPiece>, Refusal> {
+    fn part(
+        &self,
+        part: Part,
+        mut behind: BTreeMap<u32, Chunk>,
+        surely_all: bool,
+    ) -> Result<Option<PartPiece>, Refusal> {
         let Some(object) = self.object(part) else {
             return if behind.is_empty() { Ok(None) } else { Err(Refusal::Malformed) };
         };
@@ -264,7 +269,8 @@ impl<'e> Taken<'e> {
         let claimed = loose.values().chain(behind.values()).filter_map(|chunk| chunk.of).next();
         let ends = !self.has_problem("end_missing", part) && (surely_all || gaps.is_empty());
         let highest = behind.keys().next_back().copied().or(run.checked_sub(1));
-        let known = highest.into_iter().chain(gaps.last().map(|(_, last)| *last)).max().and_then(|last| last.checked_add(1));
+        let known =
+            highest.into_iter().chain(gaps.last().map(|(_, last)| *last)).max().and_then(|last| last.checked_add(1));
         let of = claimed.or(known.filter(|_| ends));
         let head = match self.has_problem("head_missing", part) {
             false => StoredSection::Whole(self.head(part, object)),
@@ -398,7 +404,8 @@ impl<'e> Taken<'e> {
 
     /// Whether the response's status is that of its tail: the head has another one (S-5.3), or there is no head.
     fn status_is_the_tails(&self) -> bool {
-        self.more("response").is_some_and(|more| more.contains_key("status")) || self.has_problem("head_missing", Part::Response)
+        self.more("response").is_some_and(|more| more.contains_key("status"))
+            || self.has_problem("head_missing", Part::Response)
     }
 
     /// What is known of the tail of a part's contiguous start, but its `len` and `crc`, which say what is known of the body.

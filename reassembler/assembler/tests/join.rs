@@ -53,7 +53,8 @@ fn assemble(chunks: impl IntoIterator<Item = Chunk>) -> Vec<Vec<u8>> {
 }
 
 fn join(stored: &[Vec<u8>]) -> Result<Vec<Chunk>, Refusal> {
-    let pieces = stored.iter().map(|line| StoredLine::parse(line).unwrap().piece.unwrap()).collect::<Result<Vec<_>, _>>()?;
+    let pieces =
+        stored.iter().map(|line| StoredLine::parse(line).unwrap().piece.unwrap()).collect::<Result<Vec<_>, _>>()?;
     let mut chunks = Vec::new();
     Joined::new(pieces)?
         .write_lines(&mut |object| panic!("{object:?}"), &mut |line| {

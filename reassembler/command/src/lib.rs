@@ -8,6 +8,7 @@ mod check;
 mod docs;
 mod failure;
 mod lifecycle;
+mod merge;
 mod metrics;
 mod options;
 mod report;

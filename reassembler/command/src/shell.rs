@@ -14,7 +14,7 @@ use crate::options::file;
 use crate::options::layers::Resolved;
 use crate::report::log;
 use crate::report::screen::Screen;
-use crate::{check, lifecycle, run, verify};
+use crate::{check, lifecycle, merge, run, verify};
 
 /// Runs a command line, the program's name included, and tells its failure.
 pub fn main(arguments: ArgsOs) -> ExitCode {
@@ -53,7 +53,7 @@ fn perform(arguments: ArgsOs, screen: &Screen) -> Result<u8, Failure> {
     match &work {
         Work::Completions(shell) => return completions(*shell),
         Work::Read(files) => args::refuse_commands_as_files(files)?,
-        Work::Exec(_) | Work::Lifecycle(_) | Work::Verify(_) => {}
+        Work::Exec(_) | Work::Lifecycle(_) | Work::Verify(_) | Work::Merge(_) => {}
     }
 
     let environment = environment::read(std::env::vars_os());
@@ -73,6 +73,7 @@ fn perform(arguments: ArgsOs, screen: &Screen) -> Result<u8, Failure> {
     match work {
         Work::Lifecycle(options) => lifecycle::perform(&resolved, &options),
         Work::Verify(options) => verify::perform(&resolved, &options, screen),
+        Work::Merge(options) => merge::perform(&resolved, &options, screen),
         Work::Read(files) => {
             let inputs = Inputs::Files { files: &files, stdin_is_terminal: config::stdin_is_terminal() };
             start(&resolved, &inputs, None, only_check, screen)

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use reassemble_sources::{InputId, Pipe, Tail, TailConfig};
 use reassemble_store::{
-    Destination, DirConfig, DirStore, KmsKey, Restored, S3Config, S3Store, SealedObject, SealedQueue, Spool, SpoolConfig,
-    StateError, StateReader, StoreError, UploadConfig, UploadEvent, Uploader,
+    Destination, DirConfig, DirStore, KmsKey, Restored, S3Config, S3Store, SealedObject, SealedQueue, Spool,
+    SpoolConfig, StateError, StateReader, StoreError, UploadConfig, UploadEvent, Uploader,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -191,11 +191,7 @@ impl Builder {
                 None => Arc::new(reader.clone()),
                 Some(noter) => Arc::new(Noted { state: reader.clone(), noter }),
             };
-            Uploader::spawn(
-                sealed,
-                self.destination,
-                UploadConfig::patient(config.store.retry_max_delay),
-            )
+            Uploader::spawn(sealed, self.destination, UploadConfig::patient(config.store.retry_max_delay))
         };
         runtime.spawn(pass_events(events, store.clone()));
         let base = read_ledger(&restored.ledger)?;
@@ -293,8 +289,11 @@ impl SealedQueue for Noted {
     fn after(&self, object_no: Option<u64>, limit: usize) -> Result<Vec<SealedObject>, StateError> {
         let objects = self.state.after(object_no, limit)?;
         for object in &objects {
-            (self.noter)(&object.key)
-                .map_err(|source| StateError::Unusable { action: "note", path: object.path.clone(), source })?;
+            (self.noter)(&object.key).map_err(|source| StateError::Unusable {
+                action: "note",
+                path: object.path.clone(),
+                source,
+            })?;
         }
         Ok(objects)
     }

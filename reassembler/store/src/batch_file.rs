@@ -2,7 +2,7 @@
 //!
 //! Its bytes depend on its lines and the encoding alone, so that writing it again gives the same object.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -29,14 +29,18 @@ pub struct BatchFile {
 }
 
 impl BatchFile {
-    /// Begins a batch in this file; what was in it goes.
+    /// Begins a batch in a new file of this name. One that is there loses the name alone: a directory may have it as an object, by a link.
     ///
     /// # Errors
     /// Where the file cannot be made.
     pub fn create(path: &Path, encoding: BatchEncoding) -> io::Result<Self> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         Ok(Self {
             path: path.to_owned(),
-            file: File::create(path)?,
+            file: File::create_new(path)?,
             encoding,
             encoder: Encoder::new(Compression::Gzip { level: 1 }),
             block: Vec::new(),
@@ -112,8 +116,12 @@ mod tests {
                 file.finish("retention=7d", "t", 200_000).unwrap()
             };
             let object = write(7);
-            let bytes = std::fs::read(&object.path).unwrap();
+            let bytes = fs::read(&object.path).unwrap();
+            let link = dir.path().join(object.key.replace('/', "-"));
+            fs::hard_link(&object.path, &link).unwrap();
             assert_eq!(object, write(1 << 20));
+            drop(BatchFile::create(&object.path, encoding).unwrap());
+            assert_eq!(fs::read(&link).unwrap(), bytes);
             assert_eq!(object.hash, *blake3::hash(&bytes).as_bytes());
             let mut read = String::new();
             match encoding {

@@ -23,6 +23,7 @@ mod intact;
 mod kills;
 mod lifecycle;
 mod load;
+mod merge;
 mod moto;
 mod outages;
 mod programs;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 
-use super::layers::Layer;
+use super::layers::{Layer, Origin, Raw};
+use super::merge::{self, MergeArgs};
 use super::settings::{
     ContentArgs, DestinationArgs, InputArgs, LineArgs, LogArgs, ReportArgs, RetentionArgs, StorageArgs,
 };
@@ -39,6 +40,8 @@ pub(crate) enum Work {
     Lifecycle(LifecycleArgs),
     /// Hold logs and a destination against each other.
     Verify(VerifyArgs),
+    /// Join pieces of exchanges in a destination.
+    Merge(MergeArgs),
     /// Print a completion script.
     Completions(clap_complete::Shell),
 }
@@ -194,6 +197,7 @@ pub(crate) fn command() -> Command {
         .subcommand(exec())
         .subcommand(lifecycle())
         .subcommand(verify::command().max_term_width(WIDTH))
+        .subcommand(merge::command().max_term_width(WIDTH))
         .subcommand(completions())
 }
 
@@ -253,6 +257,15 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
             invocation(matches, Work::Lifecycle(LifecycleArgs::from_arg_matches(matches)?), false)
         }
         Some(("verify", matches)) => invocation(matches, Work::Verify(VerifyArgs::from_arg_matches(matches)?), false),
+        Some(("merge", matches)) => {
+            let mut options = MergeArgs::from_arg_matches(matches)?;
+            let destination = options.destination.take();
+            let mut invocation = invocation(matches, Work::Merge(options), false)?;
+            if let Some(destination) = destination {
+                invocation.flags.set("to", Raw { values: vec![destination], origin: Origin::Flag });
+            }
+            Ok(invocation)
+        }
         Some((_, matches)) => Ok(Invocation {
             work: Work::Completions(CompletionArgs::from_arg_matches(matches)?.shell),
             flags: Layer::default(),

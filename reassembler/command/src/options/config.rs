@@ -49,28 +49,36 @@ pub(crate) fn stdin_is_terminal() -> bool {
 /// Settings that contradict each other or lie out of range, a key file that is none, and a run without input.
 pub(crate) fn config(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<Config, Failure> {
     let settings = &resolved.settings;
-    let config = Config {
+    Ok(Config {
         input: input(resolved, inputs)?,
         timeout: settings.lines.timeout.0,
         signing: signing(resolved)?,
-        process: ProcessConfig {
-            redact: !settings.content.no_redact,
-            redact_headers: settings.content.redact_header.iter().map(|name| name.0.clone()).collect(),
-            redact_query: settings.content.redact_query.iter().map(|name| name.0.clone()).collect(),
-            decode: !settings.content.no_decode,
-            decode_incomplete: true,
-            decode_limit_bytes: settings.content.decode_limit.0,
-        },
+        process: process(resolved)?,
         store: store(resolved)?,
-    };
-    if settings.content.no_redact {
+    })
+}
+
+/// What happens to exchanges by the settings.
+///
+/// # Errors
+/// What is to be redacted where nothing is.
+pub(crate) fn process(resolved: &Resolved) -> Result<ProcessConfig, Failure> {
+    let content = &resolved.settings.content;
+    if content.no_redact {
         for key in ["redact-header", "redact-query"] {
             if resolved.is_flag(key) {
                 return usage(format!("--{key} and {} contradict each other", resolved.name_of("no-redact")));
             }
         }
     }
-    Ok(config)
+    Ok(ProcessConfig {
+        redact: !content.no_redact,
+        redact_headers: content.redact_header.iter().map(|name| name.0.clone()).collect(),
+        redact_query: content.redact_query.iter().map(|name| name.0.clone()).collect(),
+        decode: !content.no_decode,
+        decode_incomplete: true,
+        decode_limit_bytes: content.decode_limit.0,
+    })
 }
 
 fn usage<T>(text: impl Into<String>) -> Result<T, Failure> {
@@ -143,7 +151,11 @@ pub(crate) fn max_line_bytes(resolved: &Resolved) -> Result<usize, Failure> {
     Ok(usize::try_from(max_line).unwrap_or(usize::MAX))
 }
 
-fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {
+/// How exchanges are stored by the settings.
+///
+/// # Errors
+/// Settings out of range.
+pub(crate) fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {
     let storage = &resolved.settings.storage;
     if storage.batch_bytes.0 == 0 {
         return usage(format!("{} must be more than nothing", resolved.name_of("batch-bytes")));

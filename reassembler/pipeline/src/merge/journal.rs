@@ -65,7 +65,11 @@ impl Journal {
     /// # Errors
     /// Where another merge holds it, or it cannot be read or written.
     pub(super) fn open(dir: &Path) -> Result<Journal, MergeError> {
-        fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(dir).map_err(MergeError::state("create", dir))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(FOLDER_MODE)
+            .create(dir)
+            .map_err(MergeError::state("create", dir))?;
         let path = dir.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(FILE_MODE).open(&path);
         let lock = lock.map_err(MergeError::state("create", &path))?;

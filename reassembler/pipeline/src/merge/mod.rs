@@ -269,11 +269,7 @@ impl Merger<'_> {
             timeout: NEVER,
             signing: None,
             process: ProcessConfig { decode_incomplete: false, ..self.config.process.clone() },
-            store: StoreConfig {
-                state: Some(journal.run_dir()),
-                batch_age: NEVER,
-                ..self.config.store.clone()
-            },
+            store: StoreConfig { state: Some(journal.run_dir()), batch_age: NEVER, ..self.config.store.clone() },
         }
     }
 }

@@ -14,7 +14,8 @@ impl Merger<'_> {
     pub(super) fn keep_the_rest(&mut self, survey: &Survey, journal: &Journal) -> Result<Vec<String>, MergeError> {
         let mut replaced = Vec::new();
         for key in survey.sources() {
-            let (Key::Batch { encoding, hash, .. }, Some((folder, name))) = (Key::parse(key), key.rsplit_once('/')) else {
+            let (Key::Batch { encoding, hash, .. }, Some((folder, name))) = (Key::parse(key), key.rsplit_once('/'))
+            else {
                 continue;
             };
             let path = journal.rest_file();
@@ -38,8 +39,11 @@ impl Merger<'_> {
             }
             if kept > 0 {
                 // What the name begins with, its time, is as good for the rest.
-                let begin = hash.and_then(|hash| name.split_once(hash)).map_or("rest", |(begin, _)| begin.trim_end_matches('-'));
-                let object = file.finish(folder, begin, kept).map_err(|error| MergeError::state("write", &path)(error))?;
+                let begin = hash
+                    .and_then(|hash| name.split_once(hash))
+                    .map_or("rest", |(begin, _)| begin.trim_end_matches('-'));
+                let object =
+                    file.finish(folder, begin, kept).map_err(|error| MergeError::state("write", &path)(error))?;
                 journal.note(&object.key)?;
                 self.runtime.block_on(self.destination.put(&object))?;
                 self.outcome.objects_written += 1;

@@ -104,7 +104,8 @@ impl Survey {
 
     /// Ranges of hashes, each of captures whose lines take about so many bytes.
     pub(super) fn ranges(&self, most_bytes: u64) -> Vec<std::ops::RangeInclusive<u64>> {
-        let mut captures: Vec<(u64, u32)> = self.captures.iter().map(|(hash, counted)| (*hash, counted.line_bytes)).collect();
+        let mut captures: Vec<(u64, u32)> =
+            self.captures.iter().map(|(hash, counted)| (*hash, counted.line_bytes)).collect();
         captures.sort_unstable();
         let mut ranges = Vec::new();
         let (mut first, mut bytes) = (0, 0);
@@ -158,12 +159,17 @@ impl Merger<'_> {
                 BatchRead::Gone => {}
                 BatchRead::Damaged => {
                     self.outcome.objects_damaged += 1;
-                    tracing::warn!(object = survey.keys[object], "cannot be read to its end, or was changed: it stays as it is");
+                    tracing::warn!(
+                        object = survey.keys[object],
+                        "cannot be read to its end, or was changed: it stays as it is"
+                    );
                 }
             }
             (self.progress)(&Progress::Looking { objects: self.outcome.objects_read, bytes: self.outcome.bytes_read });
         }
-        for counted in survey.captures.values().filter(|counted| counted.refused > 0 && counted.usable + counted.refused > 1) {
+        for counted in
+            survey.captures.values().filter(|counted| counted.refused > 0 && counted.usable + counted.refused > 1)
+        {
             let reason = counted.why.map_or("malformed", Refusal::name);
             *self.outcome.refused.entry(reason).or_default() += 1;
         }
@@ -194,9 +200,15 @@ mod tests {
     #[test]
     fn objects_with_pieces_of_several_are_sources_and_others_are_not() {
         let mut survey = Survey::new(["a", "b", "c", "d"].map(str::to_owned).into());
-        for (object, capture, refused) in
-            [(0, 7, None), (1, 8, None), (2, 7, None), (3, 9, None), (1, 9, Some(Refusal::Decoded)), (3, u64::MAX, None), (3, u64::MAX, None)]
-        {
+        for (object, capture, refused) in [
+            (0, 7, None),
+            (1, 8, None),
+            (2, 7, None),
+            (3, 9, None),
+            (1, 9, Some(Refusal::Decoded)),
+            (3, u64::MAX, None),
+            (3, u64::MAX, None),
+        ] {
             survey.count(object, &found(capture, 100, refused));
         }
         survey.settle();

@@ -1,0 +1,273 @@
+//! `reassemble merge`: a log whose parts several readers have read, each for itself and without decoding; once merged, the destination holds what one
+//! reader of the whole log stores.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::{TempDir, tempdir};
+
+use crate::chance::Chance;
+use crate::programs::{reassemble, run};
+use crate::s3::S3;
+use crate::stored;
+use crate::written::Captures;
+
+/// Readers of a log, each of which gets runs of its lines.
+const READERS: usize = 4;
+
+/// A log, and the parts of it that readers get.
+struct Scene {
+    dir: TempDir,
+    parts: Vec<PathBuf>,
+}
+
+impl Scene {
+    /// Captures of which most lines go to one reader alone, some to two, and now and then one to nobody. Of a capture that one reader has whole no
+    /// other has anything.
+    fn new(seed: u64, bytes: usize) -> Scene {
+        let dir = tempdir().unwrap();
+        let (mut chance, mut captures) = (Chance::new(!seed), Captures::new(seed, 300_000));
+        let (mut lines, mut reader, mut written) = (Vec::new(), 0, 0);
+        while let Some(line) = captures.line(written < bytes) {
+            written += line.len();
+            if chance.below(9) == 0 {
+                reader = chance.below(READERS);
+            }
+            let has_head = line.windows(7).any(|bytes| bytes == b"\"head\":");
+            if chance.below(60) == 0 && !has_head {
+                continue;
+            }
+            let mut readers = vec![reader];
+            readers.extend((chance.below(20) == 0).then_some((reader + 1) % READERS));
+            let id = line.split(|byte| *byte == b'"').nth(3).unwrap().to_vec();
+            lines.push((id, line, readers));
+        }
+        let mut by_id: HashMap<&[u8], (usize, [usize; READERS])> = HashMap::new();
+        for (id, _, readers) in &lines {
+            let (all, each) = by_id.entry(id).or_default();
+            *all += 1;
+            readers.iter().for_each(|reader| each[*reader] += 1);
+        }
+        let (mut whole, mut parts) = (Vec::new(), vec![Vec::new(); READERS]);
+        for (id, line, readers) in &lines {
+            let (all, each) = &by_id[id.as_slice()];
+            let alone = (0..READERS).find(|reader| each[*reader] == *all);
+            whole.extend_from_slice(line);
+            for reader in readers.iter().filter(|reader| alone.is_none_or(|alone| alone == **reader)) {
+                parts[*reader].extend_from_slice(line);
+            }
+        }
+        fs::write(dir.path().join("whole.log"), whole).unwrap();
+        let write = |(reader, part): (usize, Vec<u8>)| {
+            let path = dir.path().join(format!("part-{reader}.log"));
+            fs::write(&path, part).unwrap();
+            path
+        };
+        let parts = parts.into_iter().enumerate().map(write).collect();
+        Scene { dir, parts }
+    }
+
+    fn command(&self, to: &str, state: &str, configure: &dyn Fn(&mut Command)) -> Command {
+        let mut command =
+            reassemble(["--no-decode", "--no-progress", "--inline-body", "64KiB", "--batch-bytes", "300KiB"]);
+        command.args(["--log-level", "warn", "--to", to, "--state"]).arg(self.dir.path().join(state));
+        configure(&mut command);
+        command
+    }
+
+    /// Has the whole log read by one reader, into a directory; gives what it stores.
+    fn whole(&self) -> BTreeMap<String, Value> {
+        let root = self.dir.path().join("whole");
+        let mut command = self.command(root.to_str().unwrap(), "state-whole", &|_| ());
+        command.arg(self.dir.path().join("whole.log"));
+        let (code, _, said) = run(command);
+        assert_eq!(code, Some(0), "{said}");
+        let whole = by_id(&root);
+        assert!(whole.len() > 100, "{}", whole.len());
+        whole
+    }
+
+    /// Has each part read by a reader of its own, some in two deliveries.
+    fn read_in_parts(&self, to: &str, configure: &dyn Fn(&mut Command)) {
+        for (reader, part) in self.parts.iter().enumerate() {
+            let kind = ["gzip", "zstd", "none", "gzip"][reader];
+            let mut command = self.command(to, &format!("state-{reader}"), configure);
+            let mut child = command.args(["--compression", kind, "-"]).stdin(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(&fs::read(part).unwrap()).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
+    fn merge(&self, to: &str, configure: &dyn Fn(&mut Command)) -> Command {
+        let mut command = reassemble(["merge", to, "--json", "--inline-body", "64KiB", "--batch-bytes", "300KiB"]);
+        command.args(["--log-level", "warn", "--no-decode", "--commit-interval", "20ms"]);
+        command.arg("--state").arg(self.dir.path().join("state-merge"));
+        configure(&mut command);
+        command
+    }
+}
+
+fn counts(mut command: Command) -> Value {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What is stored, by id, each once, apart from who read it and how its incompleteness was seen.
+fn by_id(root: &Path) -> BTreeMap<String, Value> {
+    let mut found = BTreeMap::new();
+    for mut exchange in stored::exchanges(root) {
+        for part in ["request", "response"] {
+            if exchange[part].is_object() {
+                // A body of its own lies beside the batch, under the same name.
+                stored::body(root, &exchange[part]["body"]);
+            }
+        }
+        exchange.as_object_mut().unwrap().shift_remove("source");
+        let id = exchange["id"].as_str().unwrap().to_owned();
+        assert!(found.insert(id.clone(), exchange).is_none(), "{id} is stored twice");
+    }
+    found
+}
+
+fn assert_same(got: &BTreeMap<String, Value>, expected: &BTreeMap<String, Value>) {
+    let differ: Vec<_> = expected.iter().filter(|(id, exchange)| got.get(*id) != Some(exchange)).collect();
+    let unknown: Vec<_> = got.keys().filter(|id| !expected.contains_key(*id)).collect();
+    let first = differ.first().map(|(id, exchange)| (exchange.to_string(), got.get(*id).map(Value::to_string)));
+    assert!(
+        differ.is_empty() && unknown.is_empty(),
+        "{} of {} differ, {unknown:?} are unknown, {first:.2000?}",
+        differ.len(),
+        expected.len()
+    );
+}
+
+fn check(scene: &Scene, to: &str, root: &Path, configure: &dyn Fn(&mut Command)) {
+    let whole = scene.whole();
+    scene.read_in_parts(to, configure);
+    let before = stored::files(root);
+
+    let mut dry = scene.merge(to, configure);
+    dry.arg("--dry-run");
+    let counted = counts(dry);
+    assert_eq!(stored::files(root), before);
+    assert!(counted["captures"].as_u64().unwrap() > 50, "{counted}");
+
+    let merged = counts(scene.merge(to, configure));
+    assert_eq!((&merged["captures"], &merged["refused"]), (&counted["captures"], &serde_json::json!({})), "{merged}");
+    assert!(merged["completed"].as_u64().unwrap() > 50 && merged["still_incomplete"].as_u64().unwrap() > 0, "{merged}");
+    assert_same(&by_id(root), &whole);
+
+    let after = stored::files(root);
+    let again = counts(scene.merge(to, configure));
+    assert_eq!(
+        (&again["captures"], &again["objects_written"], &again["objects_deleted"]),
+        (&0.into(), &0.into(), &0.into()),
+        "{again}"
+    );
+    assert_eq!(stored::files(root), after);
+}
+
+#[test]
+fn pieces_in_a_directory_are_joined_to_what_one_reader_stores() {
+    let scene = Scene::new(Chance::seed(), 3_000_000);
+    let root = scene.dir.path().join("captures");
+    check(&scene, root.to_str().unwrap(), &root, &|_| ());
+}
+
+#[test]
+fn pieces_in_s3_are_joined_to_what_one_reader_stores() {
+    let s3 = S3::start();
+    let scene = Scene::new(!Chance::seed(), 3_000_000);
+    let root = s3.bucket().join("some/captures");
+    check(&scene, "s3://bucket/some/captures", &root, &|command| s3.configure(command, "secret"));
+}
+
+#[test]
+fn a_merge_that_is_killed_again_and_again_loses_nothing_and_stores_nothing_twice() {
+    const KILLS: usize = 40;
+    let seed = Chance::seed();
+    let scene = Scene::new(seed, 3_000_000);
+    let (mut chance, whole) = (Chance::new(seed), scene.whole());
+    let root = scene.dir.path().join("captures");
+    let to = root.to_str().unwrap();
+    scene.read_in_parts(to, &|_| ());
+    let began = Instant::now();
+    let mut killed = 0;
+    // The time that one takes is not known before; so what it may take grows until some come to their end.
+    for round in 0..KILLS {
+        let mut child = scene.merge(to, &|_| ()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(chance.ms(0, 40 + 30 * round));
+        killed += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    eprintln!("{killed} of {KILLS} were killed before their end, in {:?}", began.elapsed());
+    assert!(killed > 3, "{killed}");
+    let merged = counts(scene.merge(to, &|_| ()));
+    assert_same(&by_id(&root), &whole);
+    let again = counts(scene.merge(to, &|_| ()));
+    assert_eq!((&again["captures"], &again["resumed"]), (&0.into(), &false.into()), "{merged} {again}");
+}
+
+#[test]
+fn pieces_that_came_twice_give_one_and_what_cannot_be_joined_stays() {
+    let dir = tempdir().unwrap();
+    let root = dir.path().join("captures");
+    let request = |id: &str| {
+        format!(
+            r#"{{"cap1":"{id}","part":"req","seq":0,"head":{{"ts":"2025-11-22T04:00:00Z","service":"shop"}},"of":1}}"#
+        )
+    };
+    let response = |id: &str, status: u16| {
+        format!(r#"{{"cap1":"{id}","part":"res","seq":0,"head":{{"status":{status}}},"of":1}}"#)
+    };
+    let store = |name: &str, lines: &[String]| {
+        let log = dir.path().join(name);
+        fs::write(&log, lines.join("\n") + "\n").unwrap();
+        let mut command = reassemble(["--no-progress", "--state"]);
+        command.arg(dir.path().join(format!("state-{name}"))).arg("--to").arg(&root).arg(log);
+        let (code, _, said) = run(command);
+        assert_eq!(code, Some(0), "{said}");
+    };
+    store("1", &[request("twice"), request("odd"), request("alone")]);
+    store("2", &[response("twice", 200), response("odd", 200)]);
+    store("3", &[request("twice"), response("odd", 500)]);
+    store("4", &[response("twice", 200)]);
+    let merge = || {
+        let mut command = reassemble(["merge", "--json"]);
+        counts({
+            command.arg(&root);
+            command
+        })
+    };
+    let merged = merge();
+    assert_eq!((&merged["completed"], &merged["refused"]["contradiction"]), (&1.into(), &1.into()), "{merged}");
+    let found = || {
+        let mut found: Vec<(String, bool)> = stored::exchanges(&root)
+            .iter()
+            .map(|it| (it["id"].as_str().unwrap().to_owned(), it["complete"] == true))
+            .collect();
+        found.sort();
+        found
+    };
+    let expected = [("alone", false), ("odd", false), ("odd", false), ("odd", false), ("twice", true)];
+    assert_eq!(found(), expected.map(|(id, complete)| (id.to_owned(), complete)));
+    let files = stored::files(&root);
+    assert_eq!(merge()["objects_written"], 0);
+    assert_eq!((stored::files(&root), found().len()), (files, 5));
+
+    // An object that the merge writes with the bytes of one that it replaces is not deleted.
+    store("5", &[request("same")]);
+    store("6", &[request("same"), request("other")]);
+    merge();
+    let ids: Vec<String> = found().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, ["alone", "odd", "odd", "odd", "other", "same", "twice"]);
+}
