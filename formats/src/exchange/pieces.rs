@@ -419,7 +419,7 @@ impl<'e> Taken<'e> {
         let body = object.get("body").and_then(Value::as_object);
         match part {
             Part::Request => take(Some(object), "us", "us"),
-            Part::Response if self.duration_is_the_responses(object) => take(Some(self.exchange), "duration_us", "us"),
+            Part::Response if self.duration_is_the_responses() => take(Some(self.exchange), "duration_us", "us"),
             Part::Response => {}
         }
         if part == Part::Response && self.status_is_the_tails() {
@@ -439,10 +439,10 @@ impl<'e> Taken<'e> {
     }
 
     /// Whether `duration_us` is of the response's tail: of a one-way request it may be the request's own (S-1.6).
-    fn duration_is_the_responses(&self, response: &Map<String, Value>) -> bool {
+    fn duration_is_the_responses(&self) -> bool {
         let oneway = self.exchange.get("oneway").is_some();
         let asked = self.object(Part::Request).and_then(|request| request.get("us"));
-        !response.is_empty() && !(oneway && asked == self.exchange.get("duration_us"))
+        !(oneway && asked == self.exchange.get("duration_us"))
     }
 
     /// Whether `error` is of this part's tail: it is the response's, where that has one (S-1.8).
@@ -459,7 +459,7 @@ impl<'e> Taken<'e> {
                         || body.is_some_and(|body| body.get("truncated").is_some() || body.get("full_len").is_some())
                         || self.more(place).is_some()
                 };
-                let lasted = self.exchange.contains_key("duration_us") && self.duration_is_the_responses(response);
+                let lasted = self.exchange.contains_key("duration_us") && self.duration_is_the_responses();
                 let answered = lasted || says(response, "response_tail");
                 let asked = request.contains_key("us") || says(request, "request_tail");
                 if asked && !answered { Part::Request } else { Part::Response }

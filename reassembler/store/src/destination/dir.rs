@@ -399,6 +399,19 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn what_is_deleted_is_gone_and_may_be_gone_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DirStore::new(DirConfig::new(dir.path()));
+        fs::create_dir(dir.path().join("a")).unwrap();
+        fs::write(dir.path().join("a/x.ndjson"), b"line\n").unwrap();
+        for _ in 0..2 {
+            store.delete("a/x.ndjson").await.unwrap();
+            assert!(!dir.path().join("a/x.ndjson").exists());
+        }
+        assert!(store.delete("../x").await.is_err());
+    }
+
     #[test]
     fn a_check_leaves_nothing_and_names_what_is_wrong() {
         let dir = tempfile::tempdir().unwrap();

@@ -164,3 +164,16 @@ async fn a_store_may_say_when_it_wants_to_be_asked_again() {
         assert_eq!(outcome.unwrap_err().retry_after(), Some(Duration::from_secs(seconds)));
     }
 }
+
+#[tokio::test]
+async fn an_object_is_deleted_and_one_that_is_gone_is_as_good() {
+    for status in [204, 404] {
+        let (address, requests) = scripted(vec![Reply::Answer(status, "", "")]).await;
+        let destination = Destination::S3(store(config(address), "secret"));
+        destination.delete("retention=7d/service=a/date=2026-01-01/hour=00/x.ndjson").await.unwrap();
+        assert_eq!(names(&requests.lock().unwrap()), ["DELETE"]);
+    }
+    let (address, _requests) = scripted(vec![Reply::Answer(403, "", coded("AccessDenied"))]).await;
+    let error = Destination::S3(store(config(address), "secret")).delete("x.ndjson").await.unwrap_err();
+    assert!(error.to_string().contains("s3:DeleteObject"), "{error}");
+}
