@@ -35,9 +35,9 @@ pub(crate) fn for_files(to: &DestinationConfig) -> PathBuf {
     root(to).join("main")
 }
 
-/// The folder of merges.
-pub(crate) fn for_merge(to: &DestinationConfig) -> PathBuf {
-    root(to).join("merge")
+/// The folder of merges: beside what readers keep, within a state directory that was named too.
+pub(crate) fn for_merge(to: &DestinationConfig, named: Option<&Path>) -> PathBuf {
+    named.map_or_else(|| root(to), Path::to_owned).join("merge")
 }
 
 /// The folder of one pipe, counted from 1.

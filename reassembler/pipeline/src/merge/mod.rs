@@ -178,7 +178,7 @@ pub fn merge(config: &MergeConfig, progress: &mut dyn FnMut(&Progress)) -> Resul
         .map_err(MergeError::Runtime)?;
     let modes = (config.store.file_mode, config.store.folder_mode);
     let destination = runtime.block_on(connect(&config.store.to))?.with_modes(modes.0, modes.1);
-    let state = config.store.state.clone().unwrap_or_else(|| state_dir::for_merge(&config.store.to));
+    let state = state_dir::for_merge(&config.store.to, config.store.state.as_deref());
     let mut merger = Merger { config, runtime, destination, progress, outcome: Outcome::default() };
     if config.dry_run {
         let survey = merger.survey(None, incomplete)?;

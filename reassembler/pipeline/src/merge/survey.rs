@@ -167,8 +167,10 @@ impl Merger<'_> {
             }
             (self.progress)(&Progress::Looking { objects: self.outcome.objects_read, bytes: self.outcome.bytes_read });
         }
-        for counted in
-            survey.captures.values().filter(|counted| counted.refused > 0 && counted.usable + counted.refused > 1)
+        for counted in survey
+            .captures
+            .values()
+            .filter(|counted| counted.refused > 0 && u16::from(counted.usable) + u16::from(counted.refused) > 1)
         {
             let reason = counted.why.map_or("malformed", Refusal::name);
             *self.outcome.refused.entry(reason).or_default() += 1;
