@@ -29,6 +29,21 @@ fn help_of_verify() {
 }
 
 #[test]
+fn help_of_merge() {
+    insta::assert_snapshot!(Program::new().args(["merge", "-h"]).succeeds());
+}
+
+#[test]
+fn merge_takes_one_destination_and_refuses_what_means_nothing_to_it() {
+    let said = Program::new().args(["merge", "a", "--to", "b"]).fails(64);
+    assert!(said.contains("cannot be used with"), "{said}");
+    let said = Program::new().args(["merge", "a", "--batch-age", "5s"]).fails(64);
+    assert_eq!(said, "error: --batch-age means nothing to merge, which ends by itself\n");
+    let said = Program::new().args(["merge", "no/such/place", "--dry-run"]).fails(1);
+    assert!(said.contains("no/such/place"), "{said}");
+}
+
+#[test]
 fn verify_refuses_what_means_nothing_to_it() {
     let said = Program::new().args(["verify", "--timeout", "5s", "a.log"]).fails(64);
     assert_eq!(said, "error: --timeout means nothing to verify, which stores nothing\n");
