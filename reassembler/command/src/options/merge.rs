@@ -80,7 +80,7 @@ pub(super) fn command() -> Command {
             let hide = hidden.iter().any(|id| arg.get_id() == id.as_str());
             arg.hide(hide)
         })
-        .about("Join incomplete exchanges that are pieces of one capture, as several readers stored them")
+        .about("Join incomplete exchanges that several readers have stored of one capture")
         .long_about(None)
         .override_usage("reassemble merge [OPTIONS] <DIR|s3://BUCKET/PREFIX>")
         .after_help(NOTES)
