@@ -193,7 +193,7 @@ fn pieces_in_s3_are_joined_to_what_one_reader_stores() {
 #[test]
 fn a_merge_that_is_killed_at_any_instant_loses_nothing_and_stores_nothing_twice() {
     const TRIALS: usize = 12;
-    const KILLS: usize = 4;
+    const KILLS: usize = 6;
     let seed = Chance::seed();
     let scene = Scene::new(seed, 3_000_000);
     let (mut chance, whole) = (Chance::new(seed), scene.whole());
@@ -215,24 +215,31 @@ fn a_merge_that_is_killed_at_any_instant_loses_nothing_and_stores_nothing_twice(
     counts(merge(&undisturbed));
     let lasted = usize::try_from(began.elapsed().as_millis()).unwrap();
     assert_same(&by_id(&undisturbed), &whole);
-    let (mut killed, mut resumed) = (0, 0);
+    let (mut killed, mut begun) = (0, 0);
     for trial in 0..TRIALS {
         let root = copy(trial);
+        let plan = root.join(".reassemble/merge/plan");
         for _ in 0..KILLS {
             let mut child = merge(&root).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            std::thread::sleep(chance.ms(0, lasted));
-            killed += usize::from(child.try_wait().unwrap().is_none());
+            std::thread::sleep(chance.ms(0, lasted / 2));
+            let has_ended = child.try_wait().unwrap().is_some();
             child.kill().unwrap();
             child.wait().unwrap();
+            if has_ended {
+                break;
+            }
+            killed += 1;
+            begun += usize::from(plan.exists());
         }
+        let is_begun = plan.exists();
         let merged = counts(merge(&root));
-        resumed += usize::from(merged["resumed"] == true);
+        assert_eq!(merged["resumed"], is_begun, "{merged}");
         assert_same(&by_id(&root), &whole);
         let again = counts(merge(&root));
         assert_eq!((&again["captures"], &again["resumed"]), (&0.into(), &false.into()), "{merged} {again}");
     }
-    eprintln!("{killed} of {} were killed before their end, {resumed} of {TRIALS} gone on with", TRIALS * KILLS);
-    assert!(killed > TRIALS && resumed > 0, "{killed} {resumed}");
+    eprintln!("{killed} were killed before their end, {begun} of them with a plan");
+    assert!(killed > 0);
 }
 
 #[test]

@@ -38,9 +38,9 @@ When it is needed:
   A reader without a state of its own, such as the forwarder of a log subscription, stores what one
   delivery leaves open as an incomplete exchange. Where several readers each saw a part of a
   capture, so do they. merge joins such pieces: what is whole then is stored as the complete
-  exchange that one reader of all lines would have stored, once; what still misses something becomes one
-  incomplete exchange with all that is known. Run it as often as pieces should become whole, every
-  few minutes or once an hour, and before --retention-incomplete expires them.
+  exchange that one reader of all lines would have stored, once; what still misses something
+  becomes one incomplete exchange with all that is known. Run it as often as pieces should become
+  whole, every few minutes or once an hour, and before --retention-incomplete expires them.
 
 It is safe at any time, twice, and beside running readers: what comes meanwhile is joined by the
 next one. Objects are deleted only once what replaces them is stored. After it was killed the next
