@@ -3,7 +3,7 @@
 //! The **core** thread ([`core`](crate::core)) reads and assembles; the **store** thread ([`store_thread`](crate::store_thread)) processes,
 //! compresses and commits; a small tokio runtime uploads. The wrapper and pass-through have a thread more for each stream
 //! ([`forward`](crate::forward)), which never waits for the others. Lines that
-//! other code has are delivered ([`deliver`]).
+//! other code has are delivered ([`deliver`]); so are those that stored pieces of exchanges are taken back to ([`merge`]).
 
 mod builder;
 mod check;

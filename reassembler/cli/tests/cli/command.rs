@@ -39,8 +39,10 @@ fn merge_takes_one_destination_and_refuses_what_means_nothing_to_it() {
     assert!(said.contains("cannot be used with"), "{said}");
     let said = Program::new().args(["merge", "a", "--batch-age", "5s"]).fails(64);
     assert_eq!(said, "error: --batch-age means nothing to merge, which ends by itself\n");
-    let said = Program::new().args(["merge", "no/such/place", "--dry-run"]).fails(1);
-    assert!(said.contains("no/such/place"), "{said}");
+    for more in ["--dry-run", "--json"] {
+        let said = Program::new().args(["merge", "no/such/place", more]).fails(1);
+        assert!(said.contains("cannot list") && said.contains("no/such/place"), "{said}");
+    }
 }
 
 #[test]

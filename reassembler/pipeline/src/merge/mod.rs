@@ -186,6 +186,8 @@ pub fn merge(config: &MergeConfig, progress: &mut dyn FnMut(&Progress)) -> Resul
         merger.outcome.pieces = survey.pieces();
         return Ok(merger.outcome);
     }
+    // What is not there, or may not be read, is told before anything is made.
+    merger.runtime.block_on(merger.destination.list().next_page())?;
     let mut journal = Journal::open(&state)?;
     if !matches!(journal.phase(), Phase::Nothing) {
         merger.outcome.resumed = true;
