@@ -289,6 +289,14 @@ fn pieces_that_came_twice_give_one_and_what_cannot_be_joined_stays() {
     assert_eq!(merge()["objects_written"], 0);
     assert_eq!((stored::files(&root), found().len()), (files, 5));
 
+    // Nor do pieces that no reader would take: what is stored may be anything.
+    let folder = root.join("retention=7d/service=shop/date=2025-11-22/hour=04");
+    let odd = r#"{"v":1,"id":"far","ts":"2025-11-22T04:00:00Z","complete":false,"problems":["response_missing","input_end"],"request":{"body":{"len":1,"marks":[[0,9999999999999999999]],"pieces":[1],"text":"x"}},"response":null}"#;
+    fs::write(folder.join("odd.ndjson"), format!("{odd}\n{odd}\n{{\"no\":\"exchange\"}}\nno JSON\n")).unwrap();
+    let merged = merge();
+    assert_eq!((&merged["refused"]["malformed"], &merged["objects_deleted"]), (&1.into(), &0.into()), "{merged}");
+    fs::remove_file(folder.join("odd.ndjson")).unwrap();
+
     // An object that the merge writes with the bytes of one that it replaces is not deleted.
     store("5", &[request("same")]);
     store("6", &[request("same"), request("other")]);

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
-use reassemble_formats::CaptureId;
 use reassemble_formats::exchange::{BodyObject, Joined, Refusal, StoredLine};
 use reassemble_formats::layout::hex;
+use reassemble_formats::{CaptureId, Chunk};
 use reassemble_sources::InputId;
 use reassemble_store::ObjectKind;
 
@@ -77,6 +77,17 @@ impl Merger<'_> {
             Ok(joined) => joined,
             Err(why) => return Ok(Some(why)),
         };
+        // What is stored may be anything: lines that would not be taken must not stand for what is deleted.
+        let mut is_sound = true;
+        joined
+            .write_lines(&mut |object| self.body(object), &mut |line| {
+                is_sound &= Chunk::from_line(line.trim_ascii_end()).is_some();
+                Ok(())
+            })
+            .map_err(MergeError::Runtime)?;
+        if !is_sound {
+            return Ok(Some(Refusal::Malformed));
+        }
         let input = inputs.of(&source);
         let mut block = Vec::new();
         let deliverer = inputs.deliverer;
