@@ -36,10 +36,18 @@ impl LogsClient {
     /// # Errors
     /// Where there is no region, or nothing that could give credentials.
     pub async fn connect(config: ClientConfig) -> Result<Self, LogsError> {
-        let sdk = reassemble_store::aws::load(config.region).await;
-        let endpoint = config.endpoint.or_else(|| configured_endpoint(&sdk));
-        let region = match (sdk.region(), &endpoint) {
-            (Some(region), _) => region.to_string(),
+        let sdk = reassemble_store::aws::load(config.region.clone()).await;
+        Self::from_sdk(config, &sdk)
+    }
+
+    /// A client with a given SDK configuration.
+    ///
+    /// # Errors
+    /// As [`LogsClient::connect`].
+    pub fn from_sdk(config: ClientConfig, sdk: &SdkConfig) -> Result<Self, LogsError> {
+        let endpoint = config.endpoint.or_else(|| configured_endpoint(sdk));
+        let region = match (config.region.or_else(|| sdk.region().map(ToString::to_string)), &endpoint) {
+            (Some(region), _) => region,
             // Servers beside AWS have no regions, but the signature wants one.
             (None, Some(_)) => "us-east-1".to_owned(),
             (None, None) => {
@@ -55,7 +63,7 @@ impl LogsClient {
         let provider = sdk.credentials_provider();
         let provider = provider.ok_or_else(|| LogsError::Config("nothing is set up to give credentials".into()))?;
         Ok(Self {
-            connector: reassemble_store::aws::connector(settings, &sdk),
+            connector: reassemble_store::aws::connector(settings, sdk),
             url: format!("{}/", url.trim_end_matches('/')),
             region,
             provider,
