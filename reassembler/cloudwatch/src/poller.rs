@@ -7,6 +7,8 @@
 mod groups;
 mod turns;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -111,6 +113,7 @@ pub struct Poller {
     backoff: Backoff,
     failed: Vec<(String, LogsError)>,
     told_many: bool,
+    caught_up: Arc<AtomicBool>,
 }
 
 impl Poller {
@@ -138,6 +141,7 @@ impl Poller {
             backoff: ACCOUNT_BACKOFF,
             failed: Vec::new(),
             told_many: false,
+            caught_up: Arc::default(),
             config,
         };
         let now = Instant::now();
@@ -151,6 +155,12 @@ impl Poller {
             return Err(LogsError::Config("no log group is named".into()));
         }
         Ok(poller)
+    }
+
+    /// Whether every group that can be read is read to its end, as of the last call: not during an outage. It is set after what was read is
+    /// delivered.
+    pub fn caught_up(&self) -> Arc<AtomicBool> {
+        self.caught_up.clone()
     }
 
     /// Reads until `stop`, or until every group is read to the time that was set, or `deliver` says that there is nobody to deliver to.
@@ -198,10 +208,15 @@ impl Poller {
                 Ok(false) => return Ended::Stopped,
                 Err(error) => {
                     if let Some(wait) = self.settle(&turn, error, client) {
+                        self.caught_up.store(false, Ordering::Release);
                         tokio::time::sleep(wait).await;
+                        continue;
                     }
                 }
             }
+            let caught_up =
+                self.patterns.iter().all(Pattern::is_caught_up) && self.groups.iter().all(Group::is_caught_up);
+            self.caught_up.store(caught_up, Ordering::Release);
             // What was delivered may have taken long, and nothing above need have waited.
             if stop.is_cancelled() {
                 return Ended::Stopped;

@@ -6,6 +6,7 @@ use reassemble_sources::{InputId, WholeFile};
 
 use crate::builder::connect;
 use crate::config::{Config, DestinationConfig};
+use crate::log_groups;
 use crate::process::Processor;
 use crate::run::RunError;
 use crate::state_dir;
@@ -37,6 +38,7 @@ pub fn check(config: &Config) -> Vec<Check> {
         });
     }
     checks.extend(config.input.follow.iter().map(|pattern| followed(pattern)));
+    checks.extend(config.input.cloudwatch.iter().flat_map(log_groups::check));
     checks.push(state(config));
     checks.push(destination(&config.store.to));
     checks

@@ -6,9 +6,28 @@ use std::time::Duration;
 pub use reassemble_formats::Envelope;
 pub use reassemble_formats::sign::KeyRing;
 
+/// Log groups of CloudWatch Logs that are read. Region, endpoint and credentials come from the usual chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CloudWatchConfig {
+    /// Names or ARNs; a `*` at the end of a name stands for all that begin with it.
+    pub groups: Vec<String>,
+    /// What the names of streams begin with; empty for all.
+    pub stream_prefix: String,
+    /// No event before this time, in milliseconds since the epoch; `None`: none before the first start.
+    pub since_ms: Option<i64>,
+    /// Read to this time, in milliseconds since the epoch, and end; `None`: the groups are followed.
+    pub until_ms: Option<i64>,
+    /// How often a group is asked that is read to its end.
+    pub interval: Duration,
+    /// How much later than its time an event may become visible.
+    pub overlap: Duration,
+}
+
 /// Where lines are read from.
 #[derive(Clone, Debug, Default)]
 pub struct InputConfig {
+    /// Log groups to read.
+    pub cloudwatch: Option<CloudWatchConfig>,
     /// Paths and globs to follow.
     pub follow: Vec<String>,
     /// Files to read to their end, in this order; `-` is standard input.
@@ -25,6 +44,13 @@ pub struct InputConfig {
     pub max_line_bytes: usize,
     /// How often followed files are looked at where no events come.
     pub poll_interval: Duration,
+}
+
+impl InputConfig {
+    /// Whether reading ends by a signal alone.
+    pub fn is_endless(&self) -> bool {
+        !self.follow.is_empty() || self.cloudwatch.as_ref().is_some_and(|groups| groups.until_ms.is_none())
+    }
 }
 
 /// Compression of stored batches.

@@ -19,6 +19,7 @@ use crate::deliver::Deliveries;
 use crate::forward::Feed;
 use crate::intake::{COMMIT_CLOSED, Intake};
 use crate::ledger::Ledger;
+use crate::log_groups::LogGroups;
 use crate::queue::{Popped, Receiver, Sender};
 use crate::run::{RunError, StatusBoard};
 use crate::store_thread::{CommitRequest, StoreGauges, StoreMessage};
@@ -90,6 +91,7 @@ pub(crate) struct Core {
     pub(crate) pipe: Option<Pipe>,
     pub(crate) feed: Option<Feed>,
     pub(crate) deliveries: Option<Deliveries>,
+    pub(crate) log_groups: Option<LogGroups>,
     pub(crate) flushes: Flushes,
     pub(crate) inbox: Receiver<CoreMessage>,
     pub(crate) woken: Arc<AtomicBool>,
@@ -163,7 +165,7 @@ impl Core {
         if end == End::Stopped {
             self.drain_pipes(stopped_at);
         }
-        // What no later run can read is closed; followed and whole files will be read again, and their captures wait for them.
+        // What no later run can read is closed; followed and whole files and log groups will be read again, and their captures wait for them.
         let bounded = self.tail.is_none() && end == End::Inputs;
         if bounded || self.reads_once() {
             while self.intake.finish() {
@@ -237,6 +239,12 @@ impl Core {
             round.caught_up = false;
             round.ended = false;
         }
+        if let Some(groups) = &mut self.log_groups {
+            let progress = groups.read(READ_BUDGET_BYTES, &mut self.intake);
+            round.read |= progress.read;
+            round.caught_up &= progress.caught_up;
+            round.ended &= progress.ended;
+        }
         self.read_pipes(&mut round);
         Ok(round)
     }
@@ -249,8 +257,11 @@ impl Core {
     /// One round while the spool is full. The wrapper and pass-through never wait for storing: what is admitted is taken, and new captures
     /// are shed before they come here.
     fn read_only_feed(&mut self) -> Round {
-        let others_are_done =
-            self.tail.is_none() && self.pipe.is_none() && self.deliveries.is_none() && self.files.is_done();
+        let others_are_done = self.tail.is_none()
+            && self.pipe.is_none()
+            && self.deliveries.is_none()
+            && self.log_groups.is_none()
+            && self.files.is_done();
         let mut round = Round { read: false, caught_up: false, ended: self.feed.is_some() && others_are_done };
         self.read_feed(&mut round);
         Round { caught_up: false, ..round }
@@ -418,6 +429,11 @@ impl Core {
                 let row = record.map(|record| crate::input_row::encode(&record, self.intake.carry(id).as_deref()));
                 inputs.push((id.0, row));
             }
+        }
+        if let Some(groups) = &mut self.log_groups {
+            inputs.extend(
+                groups.changed_positions().map(|(id, record)| (id.0, Some(crate::input_row::encode(&record, None)))),
+            );
         }
         let ledger = self.intake.ledger().clone();
         self.commits.bytes_at_last = ledger.bytes_read;

@@ -145,6 +145,11 @@ impl Intake {
         self.work.ledger.bytes_read
     }
 
+    /// An input's position moved without a line of its own: the next commit should keep it.
+    pub(crate) fn position_moved(&mut self) {
+        self.work.dirty = true;
+    }
+
     /// Whether open captures take all the memory that they may: reading waits for the commit after which some can be put away.
     pub(crate) fn memory_is_full(&self) -> bool {
         self.work.assembler.memory_bytes() >= self.work.memory_bytes

@@ -18,6 +18,7 @@ mod input_row;
 mod intake;
 pub mod ledger;
 mod lines;
+mod log_groups;
 mod patient;
 mod process;
 mod queue;

@@ -7,6 +7,7 @@ mod any_log;
 mod bad_input;
 mod broken_disk;
 mod chance;
+mod cloudwatch;
 mod daemon;
 mod damaged;
 mod disk;

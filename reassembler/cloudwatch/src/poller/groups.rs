@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{GROUP_BACKOFF, Page};
 use crate::client::{EventPage, EventQuery};
-use crate::error::LogsError;
+use crate::error::{Fault, LogsError};
 use crate::pace::Backoff;
 use crate::position::Position;
 use crate::window::{Ask, Rules, Window};
@@ -40,6 +40,8 @@ pub(super) fn parse(name: &str) -> Result<Named, LogsError> {
 pub(super) struct Faults {
     backoff: Backoff,
     told: Option<String>,
+    /// The last call's, where it failed.
+    last: Option<Fault>,
     /// When its next turn is.
     pub(super) due: Instant,
     /// There is none.
@@ -48,12 +50,13 @@ pub(super) struct Faults {
 
 impl Faults {
     fn new(now: Instant) -> Self {
-        Self { backoff: GROUP_BACKOFF, told: None, due: now, given_up: false }
+        Self { backoff: GROUP_BACKOFF, told: None, last: None, due: now, given_up: false }
     }
 
     /// Delays the next turn, and says why where that is new.
     pub(super) fn note(&mut self, error: &LogsError, now: Instant) {
         self.due = now + self.backoff.next();
+        self.last = Some(error.fault());
         let text = error.to_string();
         if self.told.as_ref() != Some(&text) {
             tracing::warn!("{text}");
@@ -61,8 +64,14 @@ impl Faults {
         }
     }
 
+    /// Whether what it has was read, where `is_read` says so of the last call that went well. What only a person can mend is not waited for.
+    fn is_caught_up(&self, is_read: bool) -> bool {
+        self.given_up || self.last.map_or(is_read, |fault| fault != Fault::Transient)
+    }
+
     fn passed(&mut self, due: Instant, what: &str) {
         self.due = due;
+        self.last = None;
         self.backoff.reset();
         if self.told.take().is_some() {
             tracing::info!("log group {what} is read");
@@ -83,6 +92,10 @@ pub(super) struct Pattern {
 impl Pattern {
     pub(super) fn new(prefix: String, now: Instant) -> Self {
         Self { prefix, token: None, is_complete: false, faults: Faults::new(now) }
+    }
+
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.faults.is_caught_up(self.is_complete)
     }
 
     /// Looks from the beginning, where it was under way.
@@ -106,7 +119,7 @@ pub(super) struct Group {
     begun_ms: i64,
     window: Window,
     pub(super) faults: Faults,
-    /// What was said of its position last: a position that hardly moves is not written again and again.
+    /// The position that was handed on last, and whether that was at the end: one that hardly moves is not written again and again.
     placed: Option<(i64, bool)>,
     told_late: bool,
 }
@@ -125,6 +138,10 @@ impl Group {
 
     pub(super) fn is_ended(&self) -> bool {
         self.faults.given_up || self.window.is_done()
+    }
+
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.window.is_done() || self.faults.is_caught_up(self.placed.is_some_and(|(_, caught_up)| caught_up))
     }
 
     pub(super) fn set_ids_kept(&mut self, limit: usize) {

@@ -15,11 +15,12 @@ fn a_group_with_a_backlog_has_no_more_turns_than_others() {
     let server = Server::start(move |asked, _| match asked.group() {
         "busy" => {
             let id = count.fetch_add(1, Ordering::Relaxed).to_string();
-            events(&[(&id, now_ms())], Some("more"))
+            events(asked, &[(&id, now_ms())], Some("more"))
         }
-        _ => events(&[], Some("more")),
+        _ => events(asked, &[], Some("more")),
     });
-    run(&client(&server.url), config(&["busy", "a", "b"]), &[], |delivered| delivered.lines().len() >= 20);
+    let config = PollerConfig { since_ms: Some(now_ms() - 60_000), ..config(&["busy", "a", "b"]) };
+    run(&client(&server.url), config, &[], |delivered| delivered.lines().len() >= 20);
     let turns = |group: &str| server.asked().iter().filter(|asked| asked.group() == group).count();
     assert!(turns("busy") >= 20);
     assert!(turns("a").abs_diff(turns("busy")) <= 1 && turns("b").abs_diff(turns("busy")) <= 1);
@@ -27,7 +28,7 @@ fn a_group_with_a_backlog_has_no_more_turns_than_others() {
 
 #[test]
 fn groups_that_a_pattern_fits_are_found_also_where_they_appear_later() {
-    let looks = AtomicUsize::new(0);
+    let (looks, time) = (AtomicUsize::new(0), now_ms());
     let server = Server::start(move |asked, _| match asked.operation.as_str() {
         "DescribeLogGroups" => {
             assert_eq!(asked.body["logGroupNamePrefix"], "/app/");
@@ -38,7 +39,7 @@ fn groups_that_a_pattern_fits_are_found_also_where_they_appear_later() {
                 (Some(_), _) => groups(&["/app/b"], None),
             }
         }
-        _ => events(&[(asked.group(), now_ms())], None),
+        _ => events(asked, &[(asked.group(), time)], None),
     });
     let (delivered, _) = run(&client(&server.url), config(&["/app/*"]), &[], |delivered| delivered.lines().len() >= 3);
     assert_eq!(delivered.sorted(), ["m/app/a", "m/app/b", "m/app/c"]);
@@ -57,15 +58,18 @@ fn late_and_repeated_events_are_delivered_once() {
     let server = Server::start(move |asked, number| {
         assert!(asked.body["startTime"].as_i64().unwrap() <= base - 240_000, "the overlap is kept");
         match number {
-            0 => events(&[("5", base)], None),
-            1 => events(&[("5", base), ("1", base - 200_000)], None),
-            2 => events(&[("5", base), ("5", base), ("1", base - 200_000), ("6", base + 1)], None),
-            _ => events(&[("0", base - 240_000), ("5", base)], None),
+            0 => events(asked, &[("5", base)], None),
+            1 => events(asked, &[("5", base), ("1", base - 200_000)], None),
+            2 => events(asked, &[("5", base), ("5", base), ("1", base - 200_000), ("6", base + 1)], None),
+            3..8 => events(asked, &[("0", base - 240_000), ("5", base)], None),
+            _ => events(asked, &[("9", base)], None),
         }
     });
     let config = PollerConfig { since_ms: Some(base - 300_000), ..config(&["shop"]) };
-    let (delivered, _) = run(&client(&server.url), config, &[], |_| server.asked().len() > 6);
-    assert_eq!(delivered.sorted(), ["m0", "m1", "m5", "m6"]);
+    let (delivered, _) = run(&client(&server.url), config, &[], |delivered| {
+        delivered.lines().last().is_some_and(|(_, line)| line == "m9")
+    });
+    assert_eq!(delivered.sorted(), ["m0", "m1", "m5", "m6", "m9"]);
 }
 
 #[test]
@@ -83,7 +87,7 @@ fn a_restart_from_any_position_needs_nothing_of_what_came_before() {
             .collect();
         let page: Vec<(&str, i64)> = all.iter().skip(from).take(3).map(|(id, time)| (id.as_str(), *time)).collect();
         let next = (from + 3).to_string();
-        events(&page, (from + 3 < all.len()).then_some(&next))
+        events(asked, &page, (from + 3 < all.len()).then_some(&next))
     });
     let client = client(&server.url);
     let config = || PollerConfig { since_ms: Some(since), ..bounded(&["a", "b"]) };
@@ -103,7 +107,7 @@ fn a_restart_from_any_position_needs_nothing_of_what_came_before() {
 
 #[test]
 fn a_new_group_begins_where_the_first_one_did_and_an_earlier_time_is_read_back() {
-    let server = Server::start(|asked, _| events(&[(&format!("{}1", asked.group()), now_ms())], None));
+    let server = Server::start(|asked, _| events(asked, &[(&format!("{}1", asked.group()), now_ms())], None));
     let client = client(&server.url);
     let since = now_ms() - 120_000;
     let from = |since_ms| PollerConfig { since_ms, ..config(&["old"]) };
@@ -136,7 +140,8 @@ fn a_stop_ends_a_wait() {
             }
             stop.cancel();
         };
-        tokio::join!(poller.run(&client, &stop, &mut |_| true), stopper).0
+        let mut take = |_| true;
+        tokio::join!(poller.run(&client, &stop, &mut take), stopper).0
     });
     assert!(matches!(ended, Ended::Stopped));
 }

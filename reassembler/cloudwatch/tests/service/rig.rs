@@ -87,9 +87,10 @@ pub(crate) fn run(
         !enough(&delivered)
     };
     let poller = Poller::new(config, positions).unwrap();
-    let patient = tokio::time::timeout(Duration::from_secs(120), async {
-        poller.run(client, &CancellationToken::new(), &mut take).await
+    let ended = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        tokio::time::timeout(Duration::from_secs(120), poller.run(client, &stop, &mut take)).await
     });
-    let ended = runtime.block_on(async { patient.await }).expect("the poller does not end");
+    let ended = ended.expect("the poller does not end");
     (delivered, ended)
 }

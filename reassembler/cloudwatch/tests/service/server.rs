@@ -32,10 +32,12 @@ pub(crate) enum Reply {
     Cut,
 }
 
-/// A page of events (id, time) with messages made of their ids.
-pub(crate) fn events(events: &[(&str, i64)], token: Option<&str>) -> Reply {
+/// A page of those events (id, time) that were asked for, with messages made of their ids.
+pub(crate) fn events(asked: &Asked, events: &[(&str, i64)], token: Option<&str>) -> Reply {
+    let (start, end) = (asked.body["startTime"].as_i64().unwrap(), asked.body["endTime"].as_i64());
     let events: Vec<Value> = events
         .iter()
+        .filter(|(_, time)| *time >= start && end.is_none_or(|end| *time <= end))
         .map(|(id, time)| {
             json!({"eventId": id, "timestamp": time, "ingestionTime": time, "logStreamName": "s", "message": format!("m{id}")})
         })

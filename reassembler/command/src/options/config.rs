@@ -7,7 +7,8 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use reassemble_pipeline::config::{
-    Config, DestinationConfig, InputConfig, ProcessConfig, Retention, S3Options, SigningConfig, StoreConfig,
+    CloudWatchConfig, Config, DestinationConfig, InputConfig, ProcessConfig, Retention, S3Options, SigningConfig,
+    StoreConfig,
 };
 
 use super::keys;
@@ -85,16 +86,24 @@ fn input(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<InputConfig, Failur
         ..InputConfig::default()
     };
     let Inputs::Files { files, stdin_is_terminal } = inputs else { return Ok(input) };
-    // FILEs replace what other places than the command line follow.
-    if files.is_empty() || resolved.is_flag("follow") {
+    // What the command line names replaces what other places follow.
+    let is_named = !files.is_empty() || resolved.is_flag("follow") || resolved.is_flag("cloudwatch");
+    if !is_named || resolved.is_flag("follow") {
         input.follow.clone_from(&settings.input.follow);
+    }
+    if !is_named || resolved.is_flag("cloudwatch") {
+        input.cloudwatch = cloudwatch(resolved)?;
+    }
+    let options = ["cloudwatch-streams", "cloudwatch-interval", "cloudwatch-overlap", "since", "until"];
+    if let Some(flag) = options.into_iter().find(|flag| input.cloudwatch.is_none() && resolved.is_flag(flag)) {
+        return usage(format!("--{flag} belongs to --cloudwatch LOG-GROUP"));
     }
     input.files = files.to_vec();
     let named = files.iter().filter(|file| file.as_path() == Path::new("-")).count();
     if named > 1 {
         return usage("standard input (-) is named twice");
     }
-    input.stdin = named == 1 || (files.is_empty() && input.follow.is_empty());
+    input.stdin = named == 1 || (files.is_empty() && input.follow.is_empty() && input.cloudwatch.is_none());
     if input.stdin && *stdin_is_terminal {
         return usage(
             "nothing to read: name a log (reassemble app.log), follow one (reassemble --follow app.log), \
@@ -110,6 +119,25 @@ fn input(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<InputConfig, Failur
         return usage("--passthrough belongs to standard input: my-app | reassemble --passthrough");
     }
     Ok(input)
+}
+
+/// The log groups that are read, where any are named.
+fn cloudwatch(resolved: &Resolved) -> Result<Option<CloudWatchConfig>, Failure> {
+    let settings = &resolved.settings.input;
+    if settings.cloudwatch.is_empty() {
+        return Ok(None);
+    }
+    if settings.since.zip(settings.until).is_some_and(|(since, until)| since > until) {
+        return usage(format!("{} must not be later than {}", resolved.name_of("since"), resolved.name_of("until")));
+    }
+    Ok(Some(CloudWatchConfig {
+        groups: settings.cloudwatch.clone(),
+        stream_prefix: settings.cloudwatch_streams.clone().unwrap_or_default(),
+        since_ms: settings.since.map(|since| since.0),
+        until_ms: settings.until.map(|until| until.0),
+        interval: settings.cloudwatch_interval.0,
+        overlap: settings.cloudwatch_overlap.0,
+    }))
 }
 
 /// The keys whose signatures are taken, where any are set.
@@ -300,6 +328,23 @@ mod tests {
         assert_eq!(made("a.log", toml, true).expect("reads").input.follow, Vec::<String>::new());
         assert_eq!(made("a.log --follow b", toml, true).expect("both").input.follow, ["b"]);
         assert_eq!(made("exec -- true", toml, true).expect("exec").input.follow, Vec::<String>::new());
+    }
+
+    #[test]
+    fn log_groups_are_read_instead_of_standard_input_and_between_two_times() {
+        let config = made("--cloudwatch /app/* --cloudwatch b --until 2026-11-22T05:00:00Z", "", true).expect("good");
+        let groups = config.input.cloudwatch.clone().expect("groups");
+        assert_eq!((&groups.groups[..], groups.since_ms), (&["/app/*".to_owned(), "b".to_owned()][..], None));
+        assert_eq!((groups.until_ms, groups.overlap), (Some(1_795_323_600_000), Duration::from_secs(300)));
+        assert!(!config.input.stdin && !config.input.is_endless());
+        assert!(made("--cloudwatch a", "", true).expect("good").input.is_endless());
+
+        let toml = "cloudwatch = [\"a\"]\nsince = \"24h\"";
+        assert!(made("", toml, true).expect("from the file").input.cloudwatch.is_some());
+        assert!(made("a.log", toml, true).expect("replaced").input.cloudwatch.is_none());
+        assert!(made("--follow x", toml, true).expect("replaced").input.cloudwatch.is_none());
+        assert!(made("a.log --since 1h", "", true).expect_err("alone").contains("belongs to --cloudwatch"));
+        assert!(made("--cloudwatch a --since 1h --until 2h", "", true).expect_err("order").contains("later than"));
     }
 
     #[test]
