@@ -145,8 +145,11 @@ impl LogGroups {
                     break;
                 }
                 Popped::Closed => {
-                    let opened = self.inputs.values_mut().filter(|input| std::mem::take(&mut input.opened));
-                    opened.for_each(|input| intake.event(input.id, InputEvent::Closed));
+                    for input in self.inputs.values_mut() {
+                        if std::mem::take(&mut input.opened) {
+                            intake.event(input.id, InputEvent::Closed);
+                        }
+                    }
                     progress.caught_up = true;
                     progress.ended = true;
                     break;
