@@ -240,7 +240,7 @@ impl Core {
             round.ended = false;
         }
         if let Some(groups) = &mut self.log_groups {
-            let progress = groups.read(READ_BUDGET_BYTES, &mut self.intake);
+            let progress = groups.read(READ_BUDGET_BYTES, &mut self.intake)?;
             round.read |= progress.read;
             round.caught_up &= progress.caught_up;
             round.ended &= progress.ended;

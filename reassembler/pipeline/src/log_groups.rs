@@ -36,6 +36,7 @@ pub(crate) struct LogGroups {
     caught_up: Arc<AtomicBool>,
     inputs: HashMap<String, Input>,
     next_id: u64,
+    done: bool,
     /// Positions that no commit has yet.
     changed: HashMap<InputId, Vec<u8>>,
     /// The thread ends with this.
@@ -52,6 +53,8 @@ enum Read {
     Page(Page),
     /// A group that cannot be read, and why.
     Failed(String, String),
+    /// Nothing more will come, and nothing is missing but of groups that failed.
+    Done,
 }
 
 /// What one look found.
@@ -110,17 +113,21 @@ impl LogGroups {
                     for (group, why) in failed {
                         sender.push(Read::Failed(group, why.to_string()), PAGE_OVERHEAD);
                     }
+                    sender.push_now(Read::Done);
                 }
                 drop(sender);
                 waker.wake();
             })
             .map_err(RunError::Thread)?;
         let _stop = stop.drop_guard();
-        Ok(LogGroups { queue: receiver, caught_up, inputs, next_id, changed: HashMap::new(), _stop })
+        Ok(LogGroups { queue: receiver, caught_up, inputs, next_id, done: false, changed: HashMap::new(), _stop })
     }
 
     /// Takes about `budget_bytes` of what is there.
-    pub(crate) fn read(&mut self, mut budget_bytes: usize, intake: &mut Intake) -> Progress {
+    ///
+    /// # Errors
+    /// Where the thread ended before its time.
+    pub(crate) fn read(&mut self, mut budget_bytes: usize, intake: &mut Intake) -> Result<Progress, RunError> {
         // Before the queue: what was delivered before it was set is in there.
         let caught_up = self.caught_up.load(Ordering::Acquire);
         let mut progress = Progress { read: false, caught_up: false, ended: false };
@@ -140,10 +147,12 @@ impl LogGroups {
                     let id = self.open(group, intake);
                     intake.event(id, InputEvent::Failed { why: &why });
                 }
+                Popped::Item(Read::Done) => self.done = true,
                 Popped::Empty => {
                     progress.caught_up = caught_up;
                     break;
                 }
+                Popped::Closed if !self.done => return Err(RunError::ThreadDied("log groups")),
                 Popped::Closed => {
                     for input in self.inputs.values_mut() {
                         if std::mem::take(&mut input.opened) {
@@ -157,7 +166,7 @@ impl LogGroups {
             }
             progress.read = true;
         }
-        progress
+        Ok(progress)
     }
 
     /// The positions that changed since the last call.
