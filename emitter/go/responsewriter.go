@@ -44,8 +44,10 @@ func (w *responseWriter) commit(code int) {
 	w.capture.respondHTTP(code, headers)
 	// What flows through a tunnel is no body.
 	w.bodyless = hasNoBody(w.method, code) || w.method == http.MethodConnect
-	if length, err := strconv.ParseInt(headers.Get("Content-Length"), 10, 64); err == nil && !w.bodyless {
-		w.capture.expect(response, length)
+	if declared := headers.Get("Content-Length"); declared != "" && !w.bodyless {
+		if length, err := strconv.ParseInt(declared, 10, 64); err == nil {
+			w.capture.expect(response, length)
+		}
 	}
 }
 

@@ -192,9 +192,11 @@ func (w *writer) closeCapture(c *capture) {
 
 // openPart begins a part in the memory of one that has ended.
 func (w *writer) openPart(c *capture, name string, head line.Head, headers []line.Pair) *openPart {
-	p := &openPart{}
+	var p *openPart
 	if n := len(w.spare); n > 0 {
 		p, w.spare = w.spare[n-1], w.spare[:n-1]
+	} else {
+		p = &openPart{}
 	}
 	config := w.emitter.config
 	p.isSecretive = config.redactBodies && p.secretive.begin(headers, config.redactBuffer)
