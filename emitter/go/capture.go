@@ -111,13 +111,18 @@ func (c *capture) skipBody(h half) {
 // respond begins the response. Where the queue has no room for its headers it begins without them, and its body is left out.
 func (c *capture) respond(head *line.ResponseHead) {
 	if c != nil {
-		c.mu.Lock()
-		c.respondLocked(head)
-		c.mu.Unlock()
+		c.respondAt(head, c.elapsed())
 	}
 }
 
-func (c *capture) respondLocked(head *line.ResponseHead) {
+// respondAt is respond for a response that began so many microseconds after its request.
+func (c *capture) respondAt(head *line.ResponseHead, us uint64) {
+	c.mu.Lock()
+	c.respondLocked(head, us)
+	c.mu.Unlock()
+}
+
+func (c *capture) respondLocked(head *line.ResponseHead, us uint64) {
 	h := &c.halves[response]
 	if c.leftOut || h.begun || h.ended {
 		return
@@ -126,7 +131,6 @@ func (c *capture) respondLocked(head *line.ResponseHead) {
 	if c.held != nil && !c.decide(head.Status.Code >= 500) {
 		return
 	}
-	us := c.elapsed()
 	head.Time, head.US = c.began.Add(time.Duration(us)*time.Microsecond), line.Of(us)
 	if !c.emitter.queue.push(message{capture: c, detail: head}, messageBytes+int64(len(head.Status.Text))+pairsCost(head.Headers)) {
 		head.Headers = nil
@@ -143,7 +147,7 @@ func (c *capture) body(h half, piece []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.halves[h].begun {
-		c.respondLocked(&line.ResponseHead{})
+		c.respondLocked(&line.ResponseHead{}, c.elapsed())
 	}
 	s := &c.halves[h]
 	if c.leftOut || s.ended {
@@ -244,11 +248,13 @@ func (c *capture) close(h half, err string, trailers []line.Pair) {
 		return
 	}
 	if !s.begun {
-		c.respondLocked(&line.ResponseHead{})
+		c.respondLocked(&line.ResponseHead{}, c.elapsed())
 	}
 	s.ended = true
+	// Where a body that is left out was empty, nothing of it is.
+	isCut := s.cut == cutByQueue || s.cut == cutBySetting && (s.seen > 0 || s.uncounted)
 	end := &partEnd{tail: line.Tail{
-		US: line.Of(c.elapsed()), Status: s.status, Trailers: trailers, Error: err, Truncated: err != "" || s.cut != notCut,
+		US: line.Of(c.elapsed()), Status: s.status, Trailers: trailers, Error: err, Truncated: err != "" || isCut,
 	}}
 	switch {
 	case s.uncounted:

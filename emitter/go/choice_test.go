@@ -137,6 +137,21 @@ func TestErrorsAreCapturedThoughSampledOut(t *testing.T) {
 	equal(t, "kept room", e.queue.bytes, 0)
 }
 
+func TestAnEmptyBodyOfATypeThatIsLeftOutIsWhole(t *testing.T) {
+	server, e, k := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "image/png")
+		io.Copy(w, r.Body)
+	}), SkipBodyTypes("image/*"))
+	for path, body := range map[string]string{"/empty": "", "/some": "png"} {
+		// What hides its length may be empty too.
+		ask(t, "POST", server.URL+path, chunked{strings.NewReader(body)}, "Content-Type", "image/png")
+	}
+	finished(t, e, 2)
+	c := k.read()
+	equal(t, "empty", c.of("in", "/empty").req.tail.said()+c.of("in", "/empty").res.tail.said(), whole+whole)
+	equal(t, "some", c.of("in", "/some").req.tail.said()+c.of("in", "/some").res.tail.said(), `"" true 3`+`"" true 3`)
+}
+
 func TestFailedCallsAreCapturedThoughSampledOut(t *testing.T) {
 	e, k := emit(t, SampleRate(0), AlwaysErrors(true))
 	client := &http.Client{Transport: e.Transport(roundTripper(func(r *http.Request) (*http.Response, error) {

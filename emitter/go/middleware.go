@@ -108,7 +108,7 @@ func (c *capture) takeRequestBody(r *http.Request) {
 		c.end(request, nil)
 		return
 	}
-	c.filterBody(request, r.Header)
+	c.filterBody(request, r.Header.Get("Content-Type"))
 	c.expect(request, r.ContentLength)
 	r.Body = &bodyReader{ReadCloser: r.Body, capture: c, half: request, captured: &position{}, ended: func(err error) {
 		if errors.Is(err, io.EOF) {
@@ -139,6 +139,7 @@ func (c *capture) endRequestBody() {
 func (w *responseWriter) finish(r *http.Request, returned bool) {
 	c := w.capture
 	cause := context.Cause(r.Context())
+	w.settleFound(nil)
 	switch {
 	case w.hijacked:
 		c.end(request, nil)
@@ -157,6 +158,7 @@ func (w *responseWriter) finish(r *http.Request, returned bool) {
 	case !w.committed && (cause == nil || r.Method == http.MethodConnect):
 		// The server sends this for a handler that writes nothing.
 		w.commit(http.StatusOK)
+		w.settleFound(nil)
 	}
 	c.endRequestBody()
 	switch {

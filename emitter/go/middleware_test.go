@@ -128,6 +128,10 @@ func TestARequestIsToldAsItCameAndWithoutItsSecrets(t *testing.T) {
 func TestStatusesWithoutABodyAndHeadRequestsEndClean(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/empty", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) })
+	mux.HandleFunc("/forbidden", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(204)
+		io.WriteString(w, "not sent")
+	})
 	mux.HandleFunc("/same", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(304) })
 	mux.HandleFunc("/nothing", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/broken", func(w http.ResponseWriter, r *http.Request) { http.Error(w, "sorry", 500) })
@@ -140,14 +144,14 @@ func TestStatusesWithoutABodyAndHeadRequestsEndClean(t *testing.T) {
 		w.WriteHeader(202)
 	})
 	server, e, k := serve(t, mux)
-	for _, path := range []string{"/empty", "/same", "/nothing", "/broken", "/early", "/none"} {
+	for _, path := range []string{"/empty", "/forbidden", "/same", "/nothing", "/broken", "/early", "/none"} {
 		ask(t, "GET", server.URL+path, nil)
 	}
 	ask(t, "HEAD", server.URL+"/file", nil)
-	finished(t, e, 7)
+	finished(t, e, 8)
 	c := k.read()
 	for path, want := range map[string]string{
-		"/empty": "204 0", "/same": "304 0", "/nothing": "200 0", "/broken": "500 6", "/early": "202 0", "/none": "404 19", "/file": "200 0",
+		"/empty": "204 0", "/forbidden": "204 0", "/same": "304 0", "/nothing": "200 0", "/broken": "500 6", "/early": "202 0", "/none": "404 19", "/file": "200 0",
 	} {
 		x := c.of("in", path)
 		equal(t, path, fmt.Sprint(x.res.head.Status, " ", len(x.res.body), x.res.tail.said()), want+whole)
