@@ -50,8 +50,10 @@ type capture struct {
 	held *heldRequest
 	// leftOut says that it is not.
 	leftOut bool
-	oneway  bool
-	halves  [2]halfState
+	// hungUp says that the client waits for no response.
+	hungUp bool
+	oneway bool
+	halves [2]halfState
 
 	// tooLong is the writer's word that a half's body is left out, so that no more of it need be copied.
 	tooLong [2]atomic.Bool
@@ -108,6 +110,13 @@ func (c *capture) skipBody(h half) {
 	}
 }
 
+// hangUp says that the client has hung up: whatever is answered now reaches nobody.
+func (c *capture) hangUp() {
+	c.mu.Lock()
+	c.hungUp = true
+	c.mu.Unlock()
+}
+
 // respond begins the response. Where the queue has no room for its headers it begins without them, and its body is left out.
 func (c *capture) respond(head *line.ResponseHead) {
 	if c != nil {
@@ -128,7 +137,7 @@ func (c *capture) respondLocked(head *line.ResponseHead, us uint64) {
 		return
 	}
 	h.begun = true
-	if c.held != nil && !c.decide(head.Status.Code >= 500) {
+	if c.held != nil && !c.decide(c.hungUp || head.Status.Code >= 500) {
 		return
 	}
 	head.Time, head.US = c.began.Add(time.Duration(us)*time.Microsecond), line.Of(us)

@@ -47,7 +47,7 @@ func (e *Emitter) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 		return
 	}
 	c.takeRequestBody(inner)
-	writer := &responseWriter{ResponseWriter: w, capture: c, method: r.Method}
+	writer := &responseWriter{ResponseWriter: w, capture: c, ctx: r.Context(), method: r.Method}
 	returned := false
 	// Nothing is recovered: a panic goes on as it would without this.
 	defer func() { writer.finish(inner, returned) }()

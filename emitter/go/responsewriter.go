@@ -2,6 +2,7 @@ package reassemble
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -16,7 +17,9 @@ import (
 type responseWriter struct {
 	http.ResponseWriter
 	capture *capture
-	method  string
+	// ctx is the request's, which ends when the client hangs up.
+	ctx    context.Context
+	method string
 	// committed says that the response's head is known; its headers may be changed no more.
 	committed bool
 	// bodyless says that what is written as a body is not sent.
@@ -76,6 +79,9 @@ func (w *responseWriter) settle(contentType string) {
 	head := w.unsettled
 	w.unsettled = nil
 	w.capture.filterBody(response, contentType)
+	if w.ctx.Err() != nil {
+		w.capture.hangUp()
+	}
 	w.capture.respondAt(head, w.committedUS)
 }
 
