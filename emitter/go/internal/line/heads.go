@@ -155,7 +155,7 @@ func (o object) text(name, value string) object {
 	if value == "" {
 		return o
 	}
-	return appendString(o.key(name), value)
+	return AppendString(o.key(name), value)
 }
 
 func (o object) time(at time.Time) object {
@@ -195,7 +195,7 @@ func (o object) pairs(name string, pairs []Pair) object {
 		if at > 0 {
 			o = append(o, ',')
 		}
-		o = append(appendString(append(o, '['), pair.Name), ',')
+		o = append(AppendString(append(o, '['), pair.Name), ',')
 		o = append(appendHeaderValue(o, pair.Value), ']')
 	}
 	return append(o, ']')
@@ -211,8 +211,8 @@ func (o object) tags(tags []Pair) object {
 		if at+1 < len(sorted) && sorted[at+1].Name == tag.Name {
 			continue
 		}
-		o = append(appendString(append(o, open), tag.Name), ':')
-		o = appendString(o, tag.Value)
+		o = append(AppendString(append(o, open), tag.Name), ':')
+		o = AppendString(o, tag.Value)
 		open = ','
 	}
 	return append(o, '}')
