@@ -250,21 +250,18 @@ func (q *queue) abandon() {
 func (q *queue) take() (b *batch, ended bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case len(q.full) > 0:
-		b = q.full[0]
-		q.full[0] = nil
-		q.full = q.full[1:]
-	case len(q.filling.messages) > 0:
-		b = q.filling
-		q.seal()
-		q.full = q.full[:0]
-		q.ordered = false
-	default:
+	if !q.holdsSome() {
 		q.drained = q.closed
 		return nil, q.closed
 	}
+	if len(q.full) == 0 {
+		q.seal()
+	}
+	b = q.full[0]
+	q.full[0] = nil
+	q.full = q.full[1:]
 	q.waiting -= b.cost
+	q.ordered = q.ordered && q.holdsSome()
 	return b, false
 }
 
@@ -294,8 +291,8 @@ func (q *queue) wait(longest time.Duration) {
 func (q *queue) pause(state writerState, longest time.Duration) bool {
 	q.mu.Lock()
 	if q.isUrgent() || state == sleeping && q.holdsSome() {
-		defer q.mu.Unlock()
-		return q.closed || q.holdsSome()
+		q.mu.Unlock()
+		return true
 	}
 	q.writer = state
 	q.mu.Unlock()
