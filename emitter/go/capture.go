@@ -37,7 +37,7 @@ const (
 )
 
 // capture is one capture on the side of the app: it counts and cuts what passes, and makes sure that each half ends once. A nil capture takes
-// all calls and does nothing.
+// heads, bodies and ends, and does nothing.
 //
 // Invariants: once a piece was left out, none follows it; what is pushed for a half stands in the order of the calls.
 type capture struct {
@@ -46,7 +46,7 @@ type capture struct {
 	began   time.Time
 
 	mu sync.Mutex
-	// held is the request until the response tells whether it is captured; nil where that is known.
+	// held is the request until the response tells whether it is captured (start.Why is set where its head alone is awaited); nil where that is known.
 	held *heldRequest
 	// leftOut says that it is not.
 	leftOut bool
@@ -94,20 +94,16 @@ func (c *capture) elapsed() uint64 { return uint64(max(time.Since(c.began).Micro
 
 // expect tells how long a half's body will be, where that is known.
 func (c *capture) expect(h half, length int64) {
-	if c != nil {
-		c.mu.Lock()
-		c.halves[h].expected = length
-		c.mu.Unlock()
-	}
+	c.mu.Lock()
+	c.halves[h].expected = length
+	c.mu.Unlock()
 }
 
 // skipBody leaves a half's body out; its length is still counted.
 func (c *capture) skipBody(h half) {
-	if c != nil {
-		c.mu.Lock()
-		c.halves[h].cut = max(c.halves[h].cut, cutBySetting)
-		c.mu.Unlock()
-	}
+	c.mu.Lock()
+	c.halves[h].cut = max(c.halves[h].cut, cutBySetting)
+	c.mu.Unlock()
 }
 
 // hangUp says that the client has hung up: whatever is answered now reaches nobody.
@@ -220,9 +216,6 @@ func (c *capture) put(h half, piece []byte) bool {
 
 // isWhole tells whether as much of a half's body has passed as was declared.
 func (c *capture) isWhole(h half) bool {
-	if c == nil {
-		return true
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.halves[h].seen == c.halves[h].expected
@@ -230,11 +223,9 @@ func (c *capture) isWhole(h half) bool {
 
 // endStatus sets the response's status that only the end tells.
 func (c *capture) endStatus(status line.Status) {
-	if c != nil {
-		c.mu.Lock()
-		c.halves[response].status = status
-		c.mu.Unlock()
-	}
+	c.mu.Lock()
+	c.halves[response].status = status
+	c.mu.Unlock()
 }
 
 // end ends a half, with trailers where there were any.
@@ -301,12 +292,14 @@ func (c *capture) decide(isError bool) bool {
 	held := c.held
 	c.held = nil
 	c.emitter.queue.release(held.cost)
-	if !isError {
-		c.leftOut = true
-		c.emitter.sampledOut.Add(1)
-		return false
+	if held.start.Why == "" {
+		if !isError {
+			c.leftOut = true
+			c.emitter.sampledOut.Add(1)
+			return false
+		}
+		held.start.Why = "error"
 	}
-	held.start.Why = "error"
 	if !c.emitter.admit(c, held.start) {
 		c.leftOut = true
 		return false
@@ -321,5 +314,20 @@ func (c *capture) decide(isError bool) bool {
 	if held.end != nil {
 		c.pushEnd(request, held.end)
 	}
+	return true
+}
+
+// withdraw leaves out what is still held, as if it had not been asked; it tells whether anything was.
+func (c *capture) withdraw() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		return false
+	}
+	c.emitter.queue.release(c.held.cost)
+	if c.held.start.Why == "" {
+		c.emitter.sampledOut.Add(1)
+	}
+	c.held, c.leftOut = nil, true
 	return true
 }

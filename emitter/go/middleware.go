@@ -66,7 +66,17 @@ func (e *Emitter) beginInbound(next http.Handler, r *http.Request, url string, t
 		Dir: "in", Proto: protocol(r.ProtoMajor, r.ProtoMinor, r.Header), Method: r.Method, URL: url, Headers: flatten(r.Header, host...),
 		Unordered: true, Peer: r.RemoteAddr,
 	}
-	return e.begin(drawID(began), began, trace, start, func() string { return inboundEndpoint(next, r, url) })
+	begin := e.begin
+	if asksForSwitch(r) {
+		// A handler may write the response's head past what is seen here; then nothing is captured.
+		begin = e.beginHeld
+	}
+	return begin(drawID(began), began, trace, start, func() string { return inboundEndpoint(next, r, url) })
+}
+
+// asksForSwitch tells of a request for a websocket, a tunnel or the like. Those have no body, so that none is held.
+func asksForSwitch(r *http.Request) bool {
+	return r.Method == http.MethodConnect || r.Header.Get("Upgrade") != "" && (r.Body == nil || r.Body == http.NoBody)
 }
 
 // inboundURL is the URL as it was asked for, absolute where scheme and host are known.
@@ -141,6 +151,8 @@ func (w *responseWriter) finish(r *http.Request, returned bool) {
 	cause := context.Cause(r.Context())
 	w.settleFound(nil)
 	switch {
+	case w.hijacked && !w.committed && c.withdraw():
+		return
 	case w.hijacked:
 		c.end(request, nil)
 		if w.committed {
