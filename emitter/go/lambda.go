@@ -50,7 +50,7 @@ func (h *lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, err
 			l.id = c.id
 		}
 	}
-	c.filterBody(request, event.headers)
+	c.filterBody(request, event.headers.Get("Content-Type"))
 	c.body(request, event.body)
 	c.end(request, nil)
 	answered := false
@@ -91,7 +91,7 @@ func (c *capture) answerEvent(event *lambdaEvent, payload []byte) {
 		return
 	}
 	answer := readLambdaAnswer(event, payload)
-	c.filterBody(response, answer.headers)
+	c.filterBody(response, answer.headers.Get("Content-Type"))
 	c.respond(&line.ResponseHead{Status: line.Status{Code: answer.code}, Headers: flatten(answer.headers), Unordered: true})
 	if !event.isHTTP || !hasNoBody(event.method, cmp.Or(answer.code, http.StatusOK)) {
 		c.body(response, answer.body)
