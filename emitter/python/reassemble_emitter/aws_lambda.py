@@ -68,7 +68,7 @@ def _begin(emitter: Emitter, event: Any, context: Any) -> Optional[Tuple[Optiona
         tags = {"aws_request_id": str(context.aws_request_id)} if hasattr(context, "aws_request_id") else None
         if request is None:
             trace = TraceParent.new()
-            target = str(getattr(context, "invoked_function_arn", None) or getattr(context, "function_name", ""))
+            target = f"lambda://{getattr(context, 'function_name', '')}"
             capture = emitter.start("lambda", "invoke", target, "in", list(_JSON), None, trace, None, tags)
             body = json.dumps(event, default=str).encode()
         else:
@@ -94,7 +94,9 @@ def _request(event: Dict[str, Any]) -> Optional[_Request]:
         return None
     if "http" in about:
         http = about["http"]
-        headers = _headers(event) + [("cookie", cookie) for cookie in event.get("cookies") or ()]
+        headers = _headers(event)
+        if event.get("cookies"):
+            headers.append(("cookie", "; ".join(event["cookies"])))
         path, query = event.get("rawPath") or http["path"], event.get("rawQueryString") or ""
         return _Request(http["method"], path, query, http.get("protocol", "HTTP/1.1").lower(), http.get("sourceIp"), headers)
     if "httpMethod" not in event:
@@ -105,8 +107,14 @@ def _request(event: Dict[str, Any]) -> Optional[_Request]:
     given = many if many is not None else {name: [value] for name, value in (event.get("queryStringParameters") or {}).items()}
     query = "&".join(f"{spell(name)}={spell(value)}" for name, values in given.items() for value in values)
     path = quote(about.get("path") or event["path"], safe=_PATH_SAFE)
-    peer = (about.get("identity") or {}).get("sourceIp")
-    return _Request(event["httpMethod"], path, query, about.get("protocol", "HTTP/1.1").lower(), peer, _headers(event))
+    headers = _headers(event)
+    peer = (about.get("identity") or {}).get("sourceIp") or _forwarded_for(headers)
+    return _Request(event["httpMethod"], path, query, about.get("protocol", "HTTP/1.1").lower(), peer, headers)
+
+
+def _forwarded_for(headers: List[Tuple[str, str]]) -> Optional[str]:
+    """The address that the load balancer saw; what stands before it any client may have written."""
+    return (header(headers, "x-forwarded-for") or "").rpartition(",")[2].strip() or None
 
 
 def _headers(message: Dict[str, Any]) -> List[Tuple[str, str]]:
