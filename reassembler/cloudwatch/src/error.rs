@@ -43,7 +43,9 @@ pub enum LogsError {
         detail: String,
     },
     /// The log group does not exist.
-    #[error("log group {group} does not exist at {place}: correct its name or the region; it is asked for again")]
+    #[error(
+        "log group {group} does not exist at {place}: correct its name or the region; where it is followed, it is waited for"
+    )]
     NoSuchGroup {
         /// The group.
         group: String,

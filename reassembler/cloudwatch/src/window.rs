@@ -27,6 +27,9 @@ const LONGEST_SLICE_MS: i64 = 30 * 24 * 3600 * 1000;
 /// A token is good for 24 hours. An older one need not be refused: it may be answered as if nothing more were there.
 const TOKEN_AGE_MS: i64 = 12 * 3600 * 1000;
 
+/// So often a window is read anew before its end was reached.
+const MOST_STARTS: u32 = 5;
+
 /// What holds for every group.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
@@ -66,6 +69,8 @@ pub(crate) struct Window {
     slice_ms: i64,
     sweep: Option<Sweep>,
     seen: Seen,
+    /// How often the sweep was begun anew.
+    starts: u32,
     done: bool,
 }
 
@@ -84,7 +89,15 @@ struct Sweep {
 impl Window {
     pub(crate) fn new(from_ms: i64, rules: &Rules) -> Self {
         let done = rules.until_ms.is_some_and(|until| from_ms > until);
-        Self { from_ms, newest_ms: i64::MIN, slice_ms: FIRST_SLICE_MS, sweep: None, seen: Seen::new(usize::MAX), done }
+        Self {
+            from_ms,
+            newest_ms: i64::MIN,
+            slice_ms: FIRST_SLICE_MS,
+            sweep: None,
+            seen: Seen::new(usize::MAX),
+            starts: 0,
+            done,
+        }
     }
 
     pub(crate) fn from_ms(&self) -> i64 {
@@ -118,9 +131,12 @@ impl Window {
         Ask { start_ms: self.from_ms, end_ms: sweep.end_ms, token }
     }
 
-    /// Forgets the token: the window is read anew, and what of it was delivered is known by its ids. False where there was none.
+    /// Forgets the token: the window is read anew, and what of it was delivered is known by its ids. False where there was none, or where that
+    /// did not help before: the token is not what is refused.
     pub(crate) fn start_over(&mut self) -> bool {
-        self.sweep.take().is_some_and(|sweep| sweep.token.is_some())
+        let had_token = self.sweep.take().is_some_and(|sweep| sweep.token.is_some());
+        self.starts = self.starts.saturating_add(1);
+        had_token && self.starts <= MOST_STARTS
     }
 
     /// Takes the answer to the last [`Window::ask`].
@@ -157,6 +173,7 @@ impl Window {
         self.from_ms = self.from_ms.max(settled);
         self.newest_ms = self.newest_ms.max(sweep.newest_ms);
         self.seen.forget_before(self.from_ms);
+        self.starts = 0;
         let read_to_until = rules.until_ms.is_some() && sweep.end_ms == rules.until_ms;
         let late = began_ms.saturating_sub(rules.overlap_ms);
         if let Some(until_ms) = rules.until_ms.filter(|until| read_to_until && *until <= late) {

@@ -186,7 +186,7 @@ impl Builder {
         for (id, row) in rows {
             positions.push((InputId(*id), decode_row(*id, row)?.0));
         }
-        LogGroups::start(config, positions, &self.runtime, self.waker.clone())
+        LogGroups::start(config, positions, self.config.store.memory_bytes, &self.runtime, self.waker.clone())
     }
 
     /// Starts the threads.

@@ -27,6 +27,8 @@ use crate::run::RunError;
 pub(crate) const FIRST_GROUP_ID: u64 = 1 << 62;
 /// Bytes of lines between the thread and the core: a page has a megabyte of them.
 const QUEUE_BYTES: usize = 2 << 20;
+/// One id of an event that was read is kept for so many of the bytes that may be held (`--memory`): it takes up to 34 of them.
+const MEMORY_AN_ID: usize = 64;
 /// What a page weighs beside its lines.
 const PAGE_OVERHEAD: usize = 512;
 
@@ -72,6 +74,7 @@ impl LogGroups {
     pub(crate) fn start(
         config: &CloudWatchConfig,
         positions: Vec<(InputId, Vec<u8>)>,
+        memory_bytes: usize,
         runtime: &Runtime,
         waker: Waker,
     ) -> Result<LogGroups, RunError> {
@@ -89,6 +92,7 @@ impl LogGroups {
             until_ms: config.until_ms,
             poll_interval: config.interval,
             overlap: config.overlap,
+            ids_kept: memory_bytes / MEMORY_AN_ID,
             ..PollerConfig::new(config.groups.clone())
         };
         let poller = Poller::new(poller, &records)?;

@@ -129,6 +129,16 @@ fn a_token_that_has_expired_or_is_about_to_is_let_go_and_nothing_comes_twice() {
     assert_eq!((ask.start_ms, ask.token), (NOW, None));
     assert_eq!(taken.lines, b"m2\n");
     assert_eq!(window.ask(NOW + 13 * 3600 * 1000, &rules).token, None);
+    for _ in 0..MOST_STARTS {
+        turn(&mut window, &rules, vec![], Some("v"), NOW);
+        window.start_over();
+    }
+    turn(&mut window, &rules, vec![], Some("v"), NOW);
+    assert!(!window.start_over(), "it is not the token");
+    assert_eq!(window.ask(NOW, &rules).token, None);
+    turn(&mut window, &rules, vec![], None, NOW);
+    turn(&mut window, &rules, vec![], Some("w"), NOW);
+    assert!(window.start_over());
 }
 
 #[test]
