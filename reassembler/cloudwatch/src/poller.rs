@@ -214,8 +214,9 @@ impl Poller {
                     }
                 }
             }
-            let caught_up =
-                self.patterns.iter().all(Pattern::is_caught_up) && self.groups.iter().all(Group::is_caught_up);
+            let now = Instant::now();
+            let caught_up = self.patterns.iter().all(|pattern| pattern.is_caught_up(now))
+                && self.groups.iter().all(|group| group.is_caught_up(now));
             self.caught_up.store(caught_up, Ordering::Release);
             // What was delivered may have taken long, and nothing above need have waited.
             if stop.is_cancelled() {

@@ -100,7 +100,7 @@ impl Window {
         }
     }
 
-    pub(crate) fn from_ms(&self) -> i64 {
+    pub(crate) fn begins_ms(&self) -> i64 {
         self.from_ms
     }
 

@@ -73,15 +73,13 @@ fn groups_that_are_followed_through_kills_give_each_exchange_once() {
     moto.python(GROUPS);
     let mut writer = moto.script(WRITER).arg(&log).spawn().unwrap();
     let mut chance = Chance::new(seed);
-    let mut kills = 0;
-    while kills < KILLS {
+    for _ in 0..KILLS {
         let said = File::options().create(true).append(true).open(&said).unwrap();
         let mut child = command(&moto, dir.path()).stdout(Stdio::null()).stderr(said).spawn().unwrap();
         std::thread::sleep(if chance.below(3) == 0 { chance.ms(0, 300) } else { chance.ms(300, 2500) });
         assert_eq!(child.try_wait().unwrap(), None, "it ended by itself");
         child.kill().unwrap();
         child.wait().unwrap();
-        kills += 1;
     }
     assert!(writer.wait().unwrap().success());
     let follower = Follower::start(command(&moto, dir.path()));
@@ -104,7 +102,7 @@ fn a_group_is_read_back_to_its_end_and_a_second_time_gives_nothing() {
     let captures = write_log(&log, 5);
     moto.python(GROUPS);
     assert!(moto.script(WRITER).arg(&log).status().unwrap().success());
-    // As if it had been written an hour ago: nothing later is waited for.
+    // All of it is visible: late events need not be waited for.
     let back_fill = || {
         let mut command = command(&moto, dir.path());
         command.args(["--until", "0s", "--cloudwatch-overlap", "1s"]);
@@ -125,4 +123,18 @@ fn a_group_that_is_not_there_is_named_and_fails_a_back_fill() {
     let (code, _, words) = run(command);
     assert_eq!(code, Some(1), "{words}");
     assert!(words.contains("log group /none does not exist"), "{words}");
+}
+
+#[test]
+fn a_check_tells_which_groups_can_be_read() {
+    let (dir, moto) = (tempdir().unwrap(), Moto::start());
+    moto.python(GROUPS);
+    let mut command = command(&moto, dir.path());
+    command.args(["--cloudwatch", "/app/one", "--cloudwatch", "/none", "--check"]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{said}");
+    for want in ["log group /app/*: fits some", "log group /app/one: can be read", "log group /none does not exist"] {
+        assert!(said.contains(want), "{said}");
+    }
 }

@@ -11,6 +11,9 @@ use crate::pace::Backoff;
 use crate::position::Position;
 use crate::window::{Ask, Rules, Window};
 
+/// A group whose turn is so long overdue, because there are many, is not read to its end: there may be much that nobody has asked for.
+const OVERDUE: Duration = Duration::from_secs(30);
+
 /// What a name on the command line stands for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Named {
@@ -65,8 +68,9 @@ impl Faults {
     }
 
     /// Whether what it has was read, where `is_read` says so of the last call that went well. What only a person can mend is not waited for.
-    fn is_caught_up(&self, is_read: bool) -> bool {
-        self.given_up || self.last.map_or(is_read, |fault| fault != Fault::Transient)
+    fn is_caught_up(&self, is_read: bool, now: Instant) -> bool {
+        let is_overdue = now.saturating_duration_since(self.due) > OVERDUE;
+        self.given_up || !is_overdue && self.last.map_or(is_read, |fault| fault != Fault::Transient)
     }
 
     fn passed(&mut self, due: Instant, what: &str) {
@@ -94,8 +98,8 @@ impl Pattern {
         Self { prefix, token: None, is_complete: false, faults: Faults::new(now) }
     }
 
-    pub(super) fn is_caught_up(&self) -> bool {
-        self.faults.is_caught_up(self.is_complete)
+    pub(super) fn is_caught_up(&self, now: Instant) -> bool {
+        self.faults.is_caught_up(self.is_complete, now)
     }
 
     /// Looks from the beginning, where it was under way.
@@ -140,8 +144,8 @@ impl Group {
         self.faults.given_up || self.window.is_done()
     }
 
-    pub(super) fn is_caught_up(&self) -> bool {
-        self.window.is_done() || self.faults.is_caught_up(self.placed.is_some_and(|(_, caught_up)| caught_up))
+    pub(super) fn is_caught_up(&self, now: Instant) -> bool {
+        self.window.is_done() || self.faults.is_caught_up(self.placed.is_some_and(|(_, caught_up)| caught_up), now)
     }
 
     pub(super) fn set_ids_kept(&mut self, limit: usize) {
@@ -170,7 +174,7 @@ impl Group {
                 rules.overlap_ms / 1000
             );
         }
-        let from_ms = self.window.from_ms();
+        let from_ms = self.window.begins_ms();
         let has_news = match self.placed {
             Some((placed_ms, was_caught_up)) => {
                 was_caught_up != taken.caught_up || from_ms - placed_ms >= rules.overlap_ms.max(1)

@@ -52,9 +52,9 @@ fn the_window_follows_the_newest_event_that_was_known_when_the_sweep_began() {
     let mut window = Window::new(NOW - 15 * MINUTE, &rules);
     let newest = NOW - MINUTE;
     turn(&mut window, &rules, vec![event(1, newest)], None, NOW);
-    assert_eq!(window.from_ms(), NOW - 15 * MINUTE, "what came during the sweep says nothing of what it had passed");
+    assert_eq!(window.begins_ms(), NOW - 15 * MINUTE, "what came during the sweep says nothing of what it had passed");
     turn(&mut window, &rules, vec![event(1, newest)], None, NOW + 1000);
-    assert_eq!(window.from_ms(), newest - 5 * MINUTE);
+    assert_eq!(window.begins_ms(), newest - 5 * MINUTE);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn an_event_from_the_future_settles_nothing() {
     for step in 0..3 {
         turn(&mut window, &rules, vec![event(1, NOW + 120 * MINUTE)], None, NOW + step);
     }
-    assert_eq!(window.from_ms(), NOW + 2 - 5 * MINUTE);
+    assert_eq!(window.begins_ms(), NOW + 2 - 5 * MINUTE);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_group_whose_events_all_come_late_is_read_from_its_newest() {
     for step in 0..3 {
         turn(&mut window, &rules, vec![event(1, NOW - 12 * MINUTE)], None, NOW + step);
     }
-    assert_eq!(window.from_ms(), NOW - 17 * MINUTE);
+    assert_eq!(window.begins_ms(), NOW - 17 * MINUTE);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_silent_group_is_not_read_from_its_last_event_for_ever() {
     turn(&mut window, &rules, vec![event(1, NOW)], None, NOW);
     turn(&mut window, &rules, vec![], None, NOW + 60 * MINUTE);
     turn(&mut window, &rules, vec![], None, NOW + 60 * MINUTE);
-    assert_eq!(window.from_ms(), NOW + 40 * MINUTE);
+    assert_eq!(window.begins_ms(), NOW + 40 * MINUTE);
 }
 
 #[test]
@@ -268,7 +268,7 @@ proptest! {
                 Action::Commit => {
                     committed.extend(life[uncommitted_from_life..].iter().cloned());
                     uncommitted_from_life = life.len();
-                    committed_from = window.from_ms();
+                    committed_from = window.begins_ms();
                 }
                 Action::Restart => {
                     window = Window::new(committed_from, &rules);
