@@ -69,11 +69,9 @@ impl Server {
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let remembered = asked.clone();
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                // A client that goes away in the middle is no fault of the server's.
-                if let Ok(stream) = stream {
-                    serve(stream, &script, &remembered);
-                }
+            // A client that goes away in the middle is no fault of the server's.
+            for stream in listener.incoming().flatten() {
+                serve(stream, &script, &remembered);
             }
         });
         Server { url, asked }
