@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any, Dict, Iterable, List, Optional
 
-from reassemble_emitter.lines import PartWriter, to_json
+from reassemble_emitter.lines import PartWriter, members, to_json
 from reassemble_emitter.redact import Redactor
 from reassemble_emitter.writer import header_text
 
@@ -28,7 +28,7 @@ def emit(vector: Dict[str, Any], feed: str = "given") -> bytes:
     else:
         for piece in _fed(_arrivals(vector), feed):
             part.body(piece)
-        part.finish(vector["tail"])
+        part.finish(members(vector["tail"]))
     return b"".join(lines)
 
 

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from .identity import new_id, now_us
-from .lines import MAX_ERROR_BYTES, PartWriter, clean, to_json, write_meta
+from .lines import MAX_ERROR_BYTES, PartWriter, clean, members, to_json, write_meta
 from .queue import CLOSING_BYTES
 from .redact import body_kind
 
@@ -230,7 +230,7 @@ class Writer:
             tail["truncated"] = True
             if full_len is not None:
                 tail["full_len"] = full_len
-        part.lines.finish(tail)
+        part.lines.finish(members(tail))
         track.parts[which] = None
         self._forget_ended(track)
 
