@@ -10,9 +10,9 @@ import json
 import sys
 from typing import Any, Dict, Iterable, List, Optional
 
+from reassemble_emitter.heads import header_text
 from reassemble_emitter.lines import PartWriter, members, to_json
 from reassemble_emitter.redact import Redactor
-from reassemble_emitter.writer import header_text
 
 
 def emit(vector: Dict[str, Any], feed: str = "given") -> bytes:

@@ -9,12 +9,13 @@ from typing import Any, Dict, Mapping, Optional, Set, Type, Union
 from .capture import AnyHeaders, Capture, cost_of, pairs_of
 from .context import CaptureContext, current
 from .core import Core, Counts
+from .heads import Headers, Start
 from .identity import TraceParent, new_id, now_us
 from .native import new_lock
 from .queue import MESSAGE_BYTES
 from .settings import Settings
 from .sink import Sink
-from .writer import FLUSH, REOPEN, TELL, Headers, Start
+from .writer import FLUSH, REOPEN, TELL
 
 #: How many seconds the process's end waits for the output.
 EXIT_PATIENCE_S = 2.0
@@ -84,8 +85,9 @@ class Emitter:
         if context is not None:
             trace = trace or context.trace
             parent = parent or context.id
+        peer, parent = (None if text is None else str(text) for text in (peer, parent))
         tags = {str(name): str(value) for name, value in tags.items()} if tags else None
-        started = self.start(str(proto), str(method), str(url), direction, pairs_of(headers), peer, trace, parent, tags, oneway)
+        started = self.start(str(proto), str(method), str(url), str(direction), pairs_of(headers), peer, trace, parent, tags, oneway)
         return started or Capture()
 
     def start(
@@ -113,17 +115,16 @@ class Emitter:
             core.start_writer()
             core.sample_out()
             return None
-        text = trace.text if trace else None
-        start = Start(capture_id, ts_us, direction, proto, method, url, headers, peer, text, parent, tags, oneway)
+        # What sampling left out is captured only if it turns out to be an error.
+        start = Start(ts_us, direction, proto, method, url, headers, peer, trace.text if trace else None, parent, tags, oneway, why or "error")
         cost = len(method) + len(url) + cost_of(headers) + 4 * MESSAGE_BYTES
         if tags:
             cost += sum(len(name) + len(value) + MESSAGE_BYTES for name, value in tags.items())
-        capture = Capture(core, start)
-        if why is None:
-            core.start_writer()
-            return capture if capture._hold(start, cost) else None
-        start.why = why
-        return capture if capture._begin(start, cost) else None
+        capture = Capture(core, capture_id, ts_us, oneway)
+        if why is not None:
+            return capture if capture._begin(start, cost) else None
+        core.start_writer()
+        return capture if capture._hold(start, cost) else None
 
     def lets(self, method: str, path: str) -> bool:
         """Whether anything is captured and the filters let an HTTP request in."""

@@ -3,7 +3,7 @@
 import functools
 from typing import Any, Callable, Iterable, Optional, Tuple, TypeVar
 
-from .writer import Text, header_text
+from .heads import Text, header_text
 
 _T = TypeVar("_T")
 

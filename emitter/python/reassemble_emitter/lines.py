@@ -84,6 +84,16 @@ def _cut(escaped: bytes, start: int, room: int) -> int:
     return end
 
 
+def joined(held: Union[bytes, bytearray], data: bytes) -> Union[bytes, bytearray]:
+    """What is held of a body with more of it; what came as one piece is not copied."""
+    if not held:
+        return data
+    if type(held) is bytes:
+        held = bytearray(held)
+    held += data
+    return held
+
+
 class PartWriter:
     """Writes one part of a capture. Whole lines, newline included, are handed to ``put`` as soon as they are sure.
 
@@ -155,12 +165,7 @@ class PartWriter:
     def _take(self, data: bytes) -> None:
         self._len += len(data)
         self._crc = zlib.crc32(data, self._crc)
-        if not self._pending:
-            self._pending = data
-            return
-        if type(self._pending) is bytes:
-            self._pending = bytearray(self._pending)
-        self._pending += data
+        self._pending = joined(self._pending, data)
 
     def _start(self) -> None:
         self._seq += 1
@@ -265,10 +270,3 @@ class PartWriter:
         # A piece that is all of the body so far has its checksum.
         self._line += b',"text":%s,"crc":"%08x"' % (quoted, self._crc if size == self._len else zlib.crc32(window))
         return size
-
-
-def write_meta(
-    capture_id: str, head: Dict[str, Any], limit: int, put: Callable[[bytes], Any], key: Optional[bytes] = None
-) -> None:
-    """Writes a ``meta`` record."""
-    PartWriter(capture_id, "meta", to_json(head), limit, put, key).finish_meta()

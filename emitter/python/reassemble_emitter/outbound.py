@@ -9,7 +9,7 @@ from .emitter import Emitter
 from .filters import path_of
 from .http import TRACEPARENT, body_length, harmless, header
 from .identity import TraceParent
-from .writer import Text, header_text
+from .heads import Text, header_text
 
 Headers = List[Tuple[Text, Text]]
 

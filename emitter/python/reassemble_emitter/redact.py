@@ -216,17 +216,11 @@ def _check(text: str) -> None:
         at = _skip_space(text, end)
 
 
-def body_kind(headers: Iterable[Tuple[str, str]]) -> str:
-    """How a body of these headers is redacted: ``json``, ``form``, or not at all (empty)."""
-    content_type = encoding = ""
-    for name, value in headers:
-        lower = name.lower()
-        if lower == "content-type" and not content_type:
-            content_type = value.partition(";")[0].strip().lower()
-        elif lower == "content-encoding":
-            encoding = encoding or value.strip().lower()
-    if encoding not in ("", "identity"):
+def body_kind(content_type: str, encoding: str) -> str:
+    """How a body of this content type and content encoding is redacted: ``json``, ``form``, or not at all (empty)."""
+    if encoding and encoding.strip().lower() not in ("", "identity"):
         return ""
+    content_type = content_type.partition(";")[0].strip().lower()
     if content_type in ("application/json", "application/x-ndjson") or content_type.endswith("+json"):
         return "json"
     return "form" if content_type == "application/x-www-form-urlencoded" else ""

@@ -7,9 +7,9 @@ from urllib.parse import quote
 from .capture import DISCONNECTED, Capture, describe
 from .context import CaptureContext, current
 from .emitter import Emitter, context_of
+from .heads import Text
 from .http import body_length, harmless, has_no_body, header, protocol
 from .identity import TraceParent
-from .writer import Text
 
 Environ = Dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]

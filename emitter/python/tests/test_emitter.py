@@ -376,13 +376,25 @@ def test_an_output_that_is_not_read_holds_nobody_up():
     child.stdout.close()
 
 
-def test_a_client_that_hung_up_is_no_error_of_the_apps(make, log):
+def test_no_response_is_an_error_whatever_the_cause(make, log):
     emitter = make(sample_rate=0, errors="always")
-    capture = emitter.begin("http/1.1", "GET", "/", direction="in")
+    capture = emitter.begin("http/1.1", "GET", "/left", direction="in")
     capture.response.fail("client disconnected")
     capture.finish()
+    emitter.begin("http/1.1", "GET", "/dropped").request_body(b"asked")
+    gc.collect()
     emitter.shutdown()
-    assert log.exchanges() == [] and emitter.counts().sampled_out == 1
+    left, dropped = log.exchanges()
+    assert (left.req.head["why"], left.res.tail["error"]) == ("error", "client disconnected")
+    assert (dropped.req.body, dropped.req.head["why"], dropped.res.tail["error"]) == (b"asked", "error", "cancelled")
+    assert emitter.counts()[:4] == (2, 2, 0, 0)
+
+
+def test_what_there_is_no_room_to_hold_is_dropped(make, log):
+    emitter = make(sample_rate=0, errors="always", queue_limit=0)
+    assert emitter.begin("http/1.1", "GET", "/").id is None
+    emitter.shutdown()
+    assert emitter.counts()[:4] == (0, 0, 1, 0) and log.metas()[-1]["dropped"] == 1
 
 
 def test_headers_may_be_a_mapping_of_anything(make, log):
