@@ -6,7 +6,7 @@ from urllib.parse import quote
 from .capture import DISCONNECTED, Capture, describe
 from .context import current
 from .emitter import Emitter, context_of
-from .http import body_length, harmless, has_no_body, header, protocol
+from .http import body_length, harmless, has_no_body, protocol
 from .identity import TraceParent
 
 Scope = MutableMapping[str, Any]
@@ -49,39 +49,35 @@ class CaptureMiddleware:
         finally:
             current.reset(token)
 
+    @harmless
     def _begin(self, scope: Scope) -> Optional[Tuple[Optional[Capture], TraceParent]]:
         """The capture, if it is one, and the trace; ``None`` where the request is none of the emitter's business."""
-        try:
-            method = scope.get("method", "GET")
-            target = scope.get("raw_path")
-            path = target.decode("latin-1").partition("?")[0] if target else quote(scope["path"], safe="/:@!$&'()*+,;=~")
-            if not self.emitter.lets(method, path):
-                return None
-            headers = list(scope["headers"])
-            # Names are in lowercase by ASGI; of repeated ones the first counts.
-            first = dict(reversed(headers))
-
-            def value(name: bytes) -> str:
-                return str(first.get(name, b"").decode("latin-1"))
-
-            trace = TraceParent.parse(value(b"traceparent")) or TraceParent.new()
-            query = scope.get("query_string") or b""
-            host = value(b"host")
-            scheme = scope.get("scheme", "http")
-            url = (f"{scheme}://{host}" if host else "") + path + (f"?{query.decode('latin-1')}" if query else "")
-            version = protocol(scope.get("http_version", "1.1"))
-            capture = self.emitter.start(version, method, url, "in", headers, _peer(scope), trace, None)
-            if capture is not None and scope["type"] == "http":
-                request = capture.request
-                request.expected = body_length(
-                    value(b"content-length"), value(b"transfer-encoding"), method, version.startswith("http/1")
-                )
-                request.filter_body(value(b"content-type"))
-                if request.expected == 0:
-                    request.end()
-            return capture, trace
-        except Exception:
+        method = scope.get("method", "GET")
+        target = scope.get("raw_path")
+        path = target.decode("latin-1").partition("?")[0] if target else quote(scope["path"], safe="/:@!$&'()*+,;=~")
+        core = self.emitter.open_core()
+        if core is None or not core.lets(method, path):
             return None
+        headers = list(scope["headers"])
+        # Names are in lowercase by ASGI; of repeated ones the first counts.
+        first = dict(reversed(headers)).get
+        traceparent = first(b"traceparent")
+        trace = (TraceParent.parse(traceparent.decode("latin-1")) if traceparent else None) or TraceParent.new(core.draws)
+        host = first(b"host")
+        query = scope.get("query_string")
+        url = f"{scope.get('scheme', 'http')}://{host.decode('latin-1')}{path}" if host else path
+        if query:
+            url += f"?{query.decode('latin-1')}"
+        version = protocol(scope.get("http_version", "1.1"))
+        capture = core.start(version, method, url, "in", headers, _peer(scope), trace, None)
+        if capture is not None and scope["type"] == "http":
+            request = capture.request
+            length = first(b"content-length", b"").decode("latin-1")
+            request.expected = body_length(length, first(b"transfer-encoding") is not None, method, version.startswith("http/1"))
+            request.filter_body(headers)
+            if request.expected == 0:
+                request.end()
+        return capture, trace
 
 
 def _peer(scope: Scope) -> Optional[str]:
@@ -174,7 +170,7 @@ class _Exchange:
             headers = list(message.get("headers", ()))
             self._trailers = bool(message.get("trailers", False))
             self._capture._respond(message["status"], headers)
-            response.filter_body(header(headers, "content-type") or "")
+            response.filter_body(headers)
             if has_no_body(self._method, message["status"]):
                 response.end()
         elif kind == "http.response.body":

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Tuple, Type, Union
 
 from .heads import Headers, Start, Text
+from .http import header
 from .lines import MAX_ERROR_BYTES
 from .queue import CLOSING_BYTES, MESSAGE_BYTES, Message
 from .writer import BEGIN, BODY, END, REQ, RES, RESPOND, Track
@@ -74,14 +75,14 @@ class Half:
         self._cut = ""
 
     def leave_out(self) -> None:
-        """Captures nothing of the body; its length is still counted."""
+        """Captures nothing of the body, which is not empty; its length is still counted."""
         self._cut = self._cut or "setting"
 
-    def filter_body(self, content_type: str) -> None:
-        """Leaves the body out where bodies of its content type are."""
-        capture = self._capture
-        if capture is not None and not capture._core.body_types.lets_content_type(content_type):
-            self.leave_out()
+    def filter_body(self, headers: Headers) -> None:
+        """Leaves the body out where bodies of the content type that its headers name are."""
+        types = self._capture._core.body_types if self._capture is not None else None
+        if types is not None and not types.is_open and not types.lets_content_type(header(headers, "content-type") or ""):
+            self._cut = self._cut or "type"
 
     def body(self, data: Body) -> None:
         """Takes the next piece of the body."""
@@ -140,12 +141,12 @@ class Half:
                 return
         self.ended = True
         truncated = False
-        if error or self._cut:
+        if error or (self._cut and (self.seen or self._cut != "type")):
             error = "queue" if self._cut == "queue" else error[:MAX_ERROR_BYTES]
             truncated = True
         us = capture._elapsed_us()
         ends = (END, capture._track, self._part, us, trailers, error, truncated, full_len)
-        cost = cost_of(trailers) + len(error)
+        cost = len(error) + (cost_of(trailers) if trailers else 0)
         if cost <= CLOSING_BYTES // 4:
             capture._push_reserved(ends)
         elif not capture._push(ends, cost + MESSAGE_BYTES):

@@ -236,7 +236,7 @@ class Writer:
         self._told = counts
         now = now_us()
         self._owner = None
-        PartWriter(new_id(now), "meta", self._heads.meta(now, counts[:4]), self._limit, self._put, self._key).finish_meta()
+        PartWriter(new_id(now, self._core.draws.draw()), "meta", self._heads.meta(now, counts[:4]), self._limit, self._put, self._key).finish_meta()
         self._write()
 
 

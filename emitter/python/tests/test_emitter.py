@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import uuid
 import weakref
 
 import pytest
@@ -436,3 +437,26 @@ def test_many_threads_lose_nothing(make, log):
     assert sorted(e.req.head["n"] for e in exchanges) == list(range(1, 401))
     assert sum(len(e.res.body) for e in exchanges) == 8 * sum(range(50))
     assert emitter.counts()[:4] == (400, 400, 0, 0) and emitter._core.queue._bytes == 0
+
+
+def test_an_empty_body_of_a_type_that_is_left_out_is_whole(make, log):
+    emitter = make(skip_body_types=["image/*"])
+    for body in (b"", b"123"):
+        with emitter.begin("http/1.1", "GET", "/") as capture:
+            capture.respond(200, [("Content-Type", "image/png")])
+            capture.response.filter_body([("Content-Type", "image/png")])
+            capture.response_body(body)
+    emitter.shutdown()
+    empty, cut = log.exchanges()
+    assert "truncated" not in empty.res.tail
+    assert (cut.res.body, cut.res.tail["truncated"], cut.res.tail["full_len"]) == (b"", True, 3)
+
+
+def test_ids_and_traces_are_each_drawn_for_themselves():
+    emitter = Emitter(Settings(output=os.devnull))
+    draws = emitter.open_core().draws
+    traces = [TraceParent.new(draws) for _ in range(200)]
+    assert all(TraceParent.parse(trace.text) for trace in traces) and len({trace.trace_id for trace in traces}) == 200
+    ids = {emitter.begin("x", "y", "z").id for _ in range(200)}
+    assert len(ids) == 200 and all(uuid.UUID(id).version == 7 and uuid.UUID(id).variant == uuid.RFC_4122 for id in ids)
+    emitter.shutdown()
