@@ -5,7 +5,6 @@ capture that is held (C-2.3) has queued nothing: its messages wait here, counted
 """
 
 import time
-from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Tuple, Type, Union
 
@@ -43,7 +42,10 @@ def _text(value: Any) -> Text:
 
 def cost_of(headers: Optional[Headers]) -> int:
     """What headers take of the queue's limit."""
-    return sum(map(len, chain.from_iterable(headers)), MESSAGE_BYTES * len(headers)) if headers else 0
+    cost = 0
+    for name, value in headers or ():
+        cost += len(name) + len(value) + MESSAGE_BYTES
+    return cost
 
 
 def describe(fault: BaseException) -> str:
@@ -146,7 +148,7 @@ class Half:
             truncated = True
         us = capture._elapsed_us()
         ends = (END, capture._track, self._part, us, trailers, error, truncated, full_len)
-        cost = len(error) + (cost_of(trailers) if trailers else 0)
+        cost = len(error) + cost_of(trailers)
         if cost <= CLOSING_BYTES // 4:
             capture._push_reserved(ends)
         elif not capture._push(ends, cost + MESSAGE_BYTES):

@@ -24,8 +24,8 @@ CLOSING_BYTES = 1024
 MESSAGE_BYTES = 128
 
 # How long the writer lets messages gather, and how often it looks again in vain before it sleeps: a fifth of a second in all.
-_LINGER_S = 0.01
-_LINGER_ROUNDS = 20
+_LINGER_S = 0.02
+_LINGER_ROUNDS = 10
 _LONGEST_SLEEP_S = 3600.0
 _BATCH = 256
 _NEVER, _ALWAYS = float("inf"), -1
