@@ -94,6 +94,38 @@ def joined(held: Union[bytes, bytearray], data: bytes) -> Union[bytes, bytearray
     return held
 
 
+def write_part(
+    capture_id: str, part: str, head: str, body: bytes, tail: str, limit: int, put: Callable[[bytes], Any], key: Optional[bytes] = None
+) -> None:
+    """Writes a part of which all is there, as :class:`PartWriter` would: at once where it is a single line, as most parts are."""
+    line = _single_line(capture_id, part, head, body, tail) if key is None and len(head) + len(body) < limit else None
+    if line is not None and len(line) <= limit:
+        put(line)
+    else:
+        PartWriter(capture_id, part, head, limit, put, key).finish(tail, body)
+
+
+def _single_line(capture_id: str, part: str, head: str, body: bytes, tail: str) -> Optional[bytes]:
+    """A part as one line, however long; ``None`` where its body is to be base64."""
+    size, crc = len(body), zlib.crc32(body)
+    start = f'{{"cap1":"{capture_id}","part":"{part}","seq":0,"head":{head}'.encode()
+    end = f',"of":1,"tail":{{"len":{size},"crc":"{crc:08x}"{tail}}}}}\n'.encode()
+    if not body:
+        return start + end
+    try:
+        quoted = encode_basestring(body.decode()).encode()
+    except UnicodeDecodeError:
+        return None
+    if _is_longer_than_base64(quoted, size):
+        return None
+    return b'%s,"text":%s,"crc":"%08x"%s' % (start, quoted, crc, end)
+
+
+def _is_longer_than_base64(quoted: bytes, size: int) -> bool:
+    """Whether a piece of ``size`` bytes is longer as escaped text, here with its quotes, than as base64."""
+    return len(quoted) - 2 > 4 * -(-size // 3)
+
+
 class PartWriter:
     """Writes one part of a capture. Whole lines, newline included, are handed to ``put`` as soon as they are sure.
 
@@ -265,7 +297,7 @@ class PartWriter:
             escaped = escaped[: _cut(escaped, 0, room)]
             quoted, window = b'"%s"' % escaped, _unescaped(escaped)
         size = len(window)
-        if len(quoted) - 2 > 4 * -(-size // 3):
+        if _is_longer_than_base64(quoted, size):
             return 0
         # A piece that is all of the body so far has its checksum.
         self._line += b',"text":%s,"crc":"%08x"' % (quoted, self._crc if size == self._len else zlib.crc32(window))

@@ -91,6 +91,10 @@ class Redactor:
         self._headers = {name.lower() for name in (*DEFAULT_HEADERS, *redact_headers)} - kept_headers
         names = (*DEFAULT_NAMES, *redact_names)
         self._texts = [name.strip("*").encode("utf-8", "replace").lower() for name in names]
+        # What makes a text lowercase, and the bytes that no name has.
+        self._lower = bytes(range(256)).lower()
+        used = set(b"".join(self._texts))
+        self._unused = bytes(byte for byte, lower in enumerate(self._lower) if lower not in used)
         # Some serializers write these characters of a name behind a backslash.
         self._may_be_escaped = any(re.search(r'[\x00-\x1f"\\/]', name) for name in names)
         self._listed = _matcher(names)
@@ -151,9 +155,10 @@ class Redactor:
     def _may_hold_name(self, body: bytes) -> bool:
         """Whether a listed name may stand in JSON text. Where none of their texts occurs and no character is spelled by its number, none does, however
         the text is read; and to read it costs fifteen times what the search does."""
-        plain = body.lower()
-        if b"\\" in plain and (self._may_be_escaped or b"\\u" in plain):
+        if b"\\" in body and (self._may_be_escaped or b"\\u" in body):
             return True
+        # Without what no name has, a text is shorter and holds no name less.
+        plain = body.translate(self._lower, self._unused)
         for text in self._texts:
             # Backwards: what listed names begin with is rarer in most texts than what they end with, and so fewer places are looked at twice.
             if plain.rfind(text) >= 0:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, List, Optional, Set, Tuple, Union
 
 from .heads import Heads, Headers, Start
 from .identity import new_id, now_us
-from .lines import PartWriter, joined
+from .lines import PartWriter, joined, write_part
 from .queue import CLOSING_BYTES, Message
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BEGIN, BODY, RESPOND, END, FLUSH, TELL, REOPEN = range(7)
 #: Parts of a capture.
 REQ, RES = 0, 1
+_NAMES = ("req", "res")
 _GATHERED_BYTES = 32 * 1024
 
 
@@ -40,10 +41,12 @@ class Track:
 class _Part:
     """An open part, and what is held of a body that is looked through for names."""
 
-    __slots__ = ("lines", "kind", "held", "held_bytes", "fault")
+    __slots__ = ("head", "kind", "lines", "held", "held_bytes", "fault")
 
-    def __init__(self, lines: PartWriter, kind: str) -> None:
-        self.lines, self.kind = lines, kind
+    def __init__(self, head: str, kind: str) -> None:
+        self.head, self.kind = head, kind
+        #: From the first piece on of a body that is cut as it comes.
+        self.lines: Optional[PartWriter] = None
         self.held: Union[bytes, bytearray] = b""
         #: Bytes of the body that wait, here or for their line.
         self.held_bytes = 0
@@ -125,19 +128,14 @@ class Writer:
     def _begin(self, track: Track, start: Start) -> None:
         self._open.add(track)
         head, kind = self._heads.request(track.n, start)
-        self._start(track, REQ, head, kind)
+        track.parts[REQ] = _Part(head, kind if self._redacts else "")
 
     def _respond(self, track: Track, ts_us: int, us: Optional[int], status: Union[int, str, None], headers: Optional[Headers]) -> None:
         if track not in self._open or not track.awaited:
             return
         track.awaited = False
         head, kind = self._heads.response(ts_us, us, status, headers)
-        self._start(track, RES, head, kind)
-
-    def _start(self, track: Track, which: int, head: str, kind: str) -> None:
-        self._owner = track
-        lines = PartWriter(track.id, "res" if which else "req", head, self._limit, self._put, self._key)
-        track.parts[which] = _Part(lines, kind if self._redacts else "")
+        track.parts[RES] = _Part(head, kind if self._redacts else "")
 
     def _body(self, track: Track, which: int, data: bytes) -> None:
         part = track.parts[which]
@@ -146,6 +144,8 @@ class Writer:
         before = part.held_bytes
         if not part.kind:
             self._owner = track
+            if part.lines is None:
+                part.lines = PartWriter(track.id, _NAMES[which], part.head, self._limit, self._put, self._key)
             part.lines.body(data)
             part.held_bytes = part.lines.held_bytes
         elif before + len(data) <= self._buffer:
@@ -175,7 +175,11 @@ class Writer:
                 last = redacted
         if fault:
             truncated, error = True, error or fault
-        part.lines.finish(self._heads.tail(us, trailers, error, truncated, full_len), last)
+        tail = self._heads.tail(us, trailers, error, truncated, full_len)
+        if part.lines is None:
+            write_part(track.id, _NAMES[which], part.head, last, tail, self._limit, self._put, self._key)
+        else:
+            part.lines.finish(tail)
         track.parts[which] = None
         self._forget_ended(track)
 
