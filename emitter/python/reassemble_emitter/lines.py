@@ -49,7 +49,7 @@ def to_json(value: Dict[str, Any]) -> str:
         if 0 < value["rate"] < 0.0001:
             # Python's own spelling of so small a number has an exponent.
             spelled = f"{value['rate']:.6f}".rstrip("0")
-            return "{" + ",".join(f"{_encode(k)}:{spelled if k == 'rate' else _encode(v)}" for k, v in value.items()) + "}"
+            return clean("{" + ",".join(f"{_encode(k)}:{spelled if k == 'rate' else _encode(v)}" for k, v in value.items()) + "}")
     return clean(_encode(value))
 
 
