@@ -33,19 +33,23 @@ class CaptureMiddleware:
         if scope["type"] == "lifespan" and self.emitter.is_on:
             await _Lifespan(self.emitter, receive, send).run(self.app, scope)
             return
-        exchange = self._begin(scope) if scope["type"] in ("http", "websocket") else None
-        if exchange is None:
+        begun = self._begin(scope) if scope["type"] in ("http", "websocket") else None
+        if begun is None:
             await self.app(scope, receive, send)
             return
-        capture, trace = exchange
+        capture, trace = begun
         token = current.set(context_of(capture, trace))
         try:
             if capture is None:
                 await self.app(scope, receive, send)
-            elif scope["type"] == "http":
-                await _Exchange(capture, scope, receive, send).run(self.app)
-            else:
-                await _Handshake(capture, scope, receive, send).run(self.app)
+                return
+            exchange = (_Exchange if scope["type"] == "http" else _Handshake)(capture, scope, receive, send)
+            try:
+                await self.app(scope, exchange.receive, exchange.send)
+            except BaseException as fault:
+                exchange.end(describe(fault))
+                raise
+            exchange.end("")
         finally:
             current.reset(token)
 
@@ -125,20 +129,11 @@ class _Exchange:
 
     def __init__(self, capture: Capture, scope: Scope, receive: Receive, send: Send) -> None:
         self._capture = capture
-        self._scope = scope
         self._method = scope.get("method", "GET")
         self._receive = receive
         self._send = send
         self._left = False
         self._trailers = False
-
-    async def run(self, app: App) -> None:
-        try:
-            await app(self._scope, self.receive, self.send)
-        except BaseException as fault:
-            self._end(DISCONNECTED if self._left else describe(fault))
-            raise
-        self._end(DISCONNECTED if self._left else "")
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -189,8 +184,11 @@ class _Exchange:
             response.fail("body sent by the server")
 
     @harmless
-    def _end(self, error: str) -> None:
+    def end(self, error: str) -> None:
+        """The app has returned, or failed with ``error``."""
         request, response = self._capture.request, self._capture.response
+        if self._left:
+            error = DISCONNECTED
         if not request.ended:
             request.give_up("body not read to its end" if request.seen else "body not read")
         if not response.ended:
@@ -202,20 +200,14 @@ class _Handshake:
 
     def __init__(self, capture: Capture, scope: Scope, receive: Receive, send: Send) -> None:
         self._capture = capture
-        self._scope = scope
-        self._receive = receive
+        self.receive = receive
         self._send = send
         capture.request.end()
 
-    async def run(self, app: App) -> None:
-        try:
-            await app(self._scope, self._receive, self.send)
-        except BaseException as fault:
-            if not self._capture.response.ended:
-                self._capture.response.fail(describe(fault))
-            raise
-        if not self._capture.response.ended:
-            self._capture.response.fail("no response")
+    @harmless
+    def end(self, error: str) -> None:
+        """The app has returned, or failed with ``error``."""
+        self._capture.response.fail(error or "no response")
 
     async def send(self, message: Message) -> None:
         self._sending(message)
