@@ -148,7 +148,7 @@ class Half:
             truncated = True
         us = capture._elapsed_us()
         ends = (END, capture._track, self._part, us, trailers, error, truncated, full_len)
-        cost = len(error) + cost_of(trailers)
+        cost = len(error) + (cost_of(trailers) if trailers else 0)
         if cost <= CLOSING_BYTES // 4:
             capture._push_reserved(ends)
         elif not capture._push(ends, cost + MESSAGE_BYTES):

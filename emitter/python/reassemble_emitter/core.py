@@ -45,6 +45,7 @@ class Core:
         self.redactor = settings.redactor()
         self.methods = Filter(settings.only_methods, settings.skip_methods, ignore_case=True)
         self.paths = Filter(settings.only_paths, settings.skip_paths)
+        self._lets_all = self.methods.is_open and self.paths.is_open
         self.body_types = Filter(settings.only_body_types, settings.skip_body_types, ignore_case=True)
         self.limit = None if settings.rate_limit is None else RateLimit(settings.rate_limit)
         self.always_errors = settings.errors == "always"
@@ -68,7 +69,7 @@ class Core:
 
     def lets(self, method: str, path: str) -> bool:
         """Whether the filters let a request in."""
-        return self.methods.lets(method) and self.paths.lets(path)
+        return self._lets_all or (self.methods.lets(method) and self.paths.lets(path))
 
     def start(
         self,
@@ -86,7 +87,7 @@ class Core:
         """Begins a capture, see :meth:`Emitter.begin`; ``None`` where nothing is captured."""
         ts_us = now_us()
         capture_id = new_id(ts_us, self.draws.draw())
-        why = self._takes(capture_id, trace.trace_id if trace else None, method, url)
+        why = self._why if self._takes(capture_id, trace, method, url) else None
         if why is None and not self.always_errors:
             self.start_writer()
             self.sample_out()
@@ -102,15 +103,14 @@ class Core:
         self.start_writer()
         return capture if capture._hold(start, cost) else None
 
-    def _takes(self, capture_id: str, trace_id: Optional[str], method: str, url: str) -> Optional[str]:
-        """Why sampling and the rate limit take a capture; ``None`` where they leave it out, which is not counted yet."""
+    def _takes(self, capture_id: str, trace: Optional[TraceParent], method: str, url: str) -> bool:
+        """Whether sampling and the rate limit take a capture."""
         settings = self.settings
-        key = trace_id if trace_id and settings.sample_by == "trace" else capture_id
-        if not is_sampled(key, settings.sample_rate):
-            return None
-        if self.limit is not None and not self.limit.takes(endpoint(method, path_of(url))):
-            return None
-        return self._why
+        if settings.sample_rate < 1:
+            key = trace.trace_id if trace and settings.sample_by == "trace" else capture_id
+            if not is_sampled(key, settings.sample_rate):
+                return False
+        return self.limit is None or self.limit.takes(endpoint(method, path_of(url)))
 
     def start_writer(self) -> bool:
         """Makes sure that the writer runs; false where there can be none."""

@@ -88,7 +88,7 @@ class TraceParent(NamedTuple):
 
 def is_sampled(key: str, rate: float) -> bool:
     """Whether sampling at ``rate`` takes what ``key`` names: the same answer in every process and language."""
-    return rate >= 1 or zlib.crc32(key.encode()) < rate * 4_294_967_296
+    return zlib.crc32(key.encode()) < rate * 4_294_967_296
 
 
 def _digits(draws: Optional[Draws]) -> str:
