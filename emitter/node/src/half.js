@@ -46,19 +46,18 @@ class Live {
 
   /**
    * @param {import('./core.js').Core} core
-   * @param {object} head of the request, as heads.js takes it, with `headers` as they came
+   * @param {{start: object, id: string, startUs: number, why: string, policy: string, isHeld: boolean}} capture `start` as `Core.begin` takes it
    */
-  constructor(core, head, { policy, isHeld, hasResponse }) {
+  constructor(core, { start, id, startUs, why, policy, isHeld }) {
     this.#queue = core.queue;
     this.#counters = core.counters;
     this.settings = core.settings;
-    this.id = head.id;
-    this.startUs = head.startUs;
+    this.id = id;
+    this.startUs = startUs;
     this.startMs = performance.now();
-    this.hasResponse = hasResponse;
-    const step = { kind: BEGIN, live: this, head, policy, cost: 0 };
-    step.cost =
-      STEP_BYTES + head.url.length + head.method.length + headersCost(head.headers) + tagsCost(head.tags);
+    this.hasResponse = !start.oneway;
+    const cost = STEP_BYTES + start.url.length + start.method.length + headersCost(start.headers) + tagsCost(start.tags);
+    const step = { kind: BEGIN, live: this, start, n: 0, why, policy, cost };
     if (!this.#queue.take(step.cost + CLOSING_BYTES)) {
       this.isOpen = false;
       // One that is held is left out already: there was never a place for it.
@@ -75,7 +74,7 @@ class Live {
   }
 
   #admit(step) {
-    step.head.n = ++this.#counters.begun;
+    step.n = ++this.#counters.begun;
     this.#queue.put(step);
   }
 
@@ -127,6 +126,13 @@ function tagsCost(tags) {
 const CUT_SETTING = '';
 const CUT_QUEUE = 'queue';
 const CUT_REDACT_BUFFER = 'redact_buffer';
+
+/** A copy of the first bytes of a typed array. */
+function copyOf(data, bytes) {
+  const copy = Buffer.allocUnsafe(bytes);
+  copy.set(bytes === data.byteLength ? data : data.subarray(0, bytes));
+  return copy;
+}
 
 /** One half of a capture. */
 class Half {
@@ -211,7 +217,7 @@ class Half {
     }
     const kept = Math.min(bytes, room);
     let piece = data;
-    if (!isText) piece = Buffer.from(new Uint8Array(data.buffer, data.byteOffset, kept));
+    if (!isText) piece = copyOf(data, kept);
     else if (kept < bytes) piece = Buffer.from(data, encoding).subarray(0, kept);
     const step = { kind: BODY, live: this.#live, part: this.#part, data: piece, encoding, cost: STEP_BYTES + kept };
     if (this.#live.push(step)) this.#taken += kept;

@@ -88,23 +88,26 @@ class PartWriter {
   #pendingBytes = 0;
   #len = 0;
   #crc = 0;
+  #owner;
   /** What the open line's signature is over. */
-  #said;
+  #said = { headf: '', piece: NOTHING, tailf: '', of: undefined };
 
   /**
    * @param {string} id the capture's id
    * @param {'req'|'res'|'meta'} part
    * @param {string} head a binary string, as heads.js gives it
    * @param {{limit: number, key?: import('node:crypto').KeyObject}} cut the longest line in bytes, and what lines are signed with
-   * @param {(line: string) => void} out takes each line as a binary string, its newline included
+   * @param {(line: string, owner: unknown) => void} out takes each line as a binary string, its newline included
+   * @param {unknown} [owner] handed to `out`
    */
-  constructor(id, part, head, { limit, key }, out) {
+  constructor(id, part, head, { limit, key }, out, owner) {
     this.#id = id;
     this.#part = part;
     this.#limit = limit;
     this.#key = key;
     this.#close = CLOSE_BYTES + (key ? SIG_BYTES : 0);
     this.#out = out;
+    this.#owner = owner;
     this.#start = `{"cap1":"${id}","part":"${part}","seq":`;
     this.#openLine();
     this.#putHead(head);
@@ -218,7 +221,8 @@ class PartWriter {
       this.#line += `,"b64":"${data.toString('base64', at, at + used)}"`;
     }
     const piece = data.subarray(at, at + used);
-    this.#line += `,"crc":"${crcHex(crc32(piece))}"`;
+    // A piece that is the whole body so far has its checksum.
+    this.#line += `,"crc":"${crcHex(used === this.#len ? this.#crc : crc32(piece))}"`;
     this.#said.piece = piece;
     return used;
   }
@@ -270,14 +274,14 @@ class PartWriter {
 
   #openLine() {
     this.#line = this.#start + this.#seq;
-    this.#said = { headf: '', piece: NOTHING, tailf: '', of: undefined };
+    if (this.#key) this.#said = { headf: '', piece: NOTHING, tailf: '', of: undefined };
   }
 
   #closeLine() {
     if (this.#key) {
       this.#line += `,"sig":"${sign(this.#key, { id: this.#id, part: this.#part, seq: this.#seq, ...this.#said })}"`;
     }
-    this.#out(`${this.#line}}\n`);
+    this.#out(`${this.#line}}\n`, this.#owner);
   }
 
   #endLine() {

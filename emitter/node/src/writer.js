@@ -17,10 +17,12 @@ const { PartWriter } = require('./lines.js');
 const { CLOSING_BYTES } = require('./queue.js');
 const { quietly } = require('./quietly.js');
 
-/** How long steps may gather. */
-const LINGER_MS = 3;
-/** Steps are cut into lines until so many bytes of them lie ready. */
-const GATHERED_BYTES = 256 * 1024;
+/** How long steps may gather: to be woken, and to have a thread of the pool write, costs more than the lines of several captures. */
+const LINGER_MS = 25;
+/** So many bytes of lines are cut in one turn of the event loop: what a few captures make, so that no request waits for those of many. */
+const TURN_BYTES = 24 * 1024;
+/** Lines are written once there are so many bytes of them, or no step is left. */
+const GATHERED_BYTES = 64 * 1024;
 /** A body goes through the cut in slices of this size, so that other work comes between those of a large one. */
 const SLICE_BYTES = 64 * 1024;
 /** So many writes to what never waits follow one another before other work comes. */
@@ -153,9 +155,10 @@ class LineWriter {
     if (this.#isWriting || this.#isDone) return;
     // Nobody is there to catch a fault: the app would end.
     quietly(() => {
-      this.#handleSteps(GATHERED_BYTES);
+      this.#handleSteps(this.#lineBytes + TURN_BYTES);
       this.#tellWhenDue();
-      this.#writeOn();
+      if (this.#core.queue.first() && this.#lineBytes < GATHERED_BYTES) this.#runSoon();
+      else this.#writeOn();
     });
   }
 
@@ -194,21 +197,29 @@ class LineWriter {
     return true;
   }
 
-  #begin(live, { head, policy }) {
+  #begin(live, { start, n, why, policy }) {
     const { settings, inst } = this.#core;
     const { redactor } = settings;
     live.openParts = live.hasResponse ? 2 : 1;
     this.#open.add(live);
     const text = requestHead({
-      ...head,
-      ts: timestamp(head.startUs),
+      ts: timestamp(live.startUs),
       service: settings.service,
       host: settings.host,
       inst,
-      url: redactor.url(head.url),
-      headers: headerPairs(head.headers, redactor),
+      n,
+      dir: start.dir,
+      proto: start.proto,
+      method: start.method,
+      url: redactor.url(start.url),
+      headers: headerPairs(start.headers, redactor),
+      peer: start.peer,
+      trace: start.trace,
+      parent: start.parent,
+      tags: start.tags,
       rate: settings.sampleRate,
-      oneway: head.oneway || undefined,
+      why,
+      oneway: start.oneway || undefined,
     });
     live.req = this.#part(live, 'req', text, policy);
   }
@@ -219,17 +230,18 @@ class LineWriter {
   }
 
   #part(live, part, head, policy) {
-    const lines = new PartWriter(live.id, part, head, this.#cut, (line) => this.#put(line, live));
+    const lines = new PartWriter(live.id, part, head, this.#cut, this.#take, live);
     return { lines, held: policy === PASS || policy === SKIP ? undefined : [], heldBytes: 0, policy };
   }
 
-  #put(line, owner) {
+  /** Takes a line that is ready, of a capture or of none. */
+  #take = (line, owner) => {
     this.#lines.push(line);
     this.#owners.push(owner);
     this.#lineBytes += line.length;
     this.#core.queue.hold(line.length);
     if (owner) owner.unwritten++;
-  }
+  };
 
   #body(part, step) {
     if (!part) return true;
@@ -454,7 +466,7 @@ class LineWriter {
       dropped: counters.dropped,
       sampled_out: counters.sampledOut,
     });
-    new PartWriter(captureId(us), 'meta', head, this.#cut, (line) => this.#put(line)).finishMeta();
+    new PartWriter(captureId(us), 'meta', head, this.#cut, this.#take).finishMeta();
   }
 }
 
