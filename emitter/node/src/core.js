@@ -3,7 +3,6 @@
 
 const { bodyPolicy } = require('./body-policy.js');
 const { Half, Live } = require('./half.js');
-const { Following } = require('./http/messages.js');
 const { captureId, nowUs, randomHex, traceId } = require('./identity.js');
 const { Queue } = require('./queue.js');
 const { isSampled, routeOf, RateLimiter } = require('./sampling.js');
@@ -18,8 +17,6 @@ function pathOf(url) {
 class Core {
   #limiter;
   counters = { begun: 0, finished: 0, dropped: 0, sampledOut: 0, lostLines: 0 };
-  /** The messages of HTTP that integrations capture. */
-  following = new Following();
   /** Set once the emitter is being shut down; kept when it is. */
   ending;
 

@@ -8,7 +8,7 @@ const { syncBuiltinESMExports } = require('node:module');
 const { currentContext } = require('../context.js');
 const { childTraceparent, newTraceparent, parseTraceparent } = require('../identity.js');
 const { quietly } = require('../quietly.js');
-const { IncomingFollower, OutgoingFollower, receivedHead, sentHead, sentTrailers } = require('./messages.js');
+const { follow, IncomingFollower, OutgoingFollower, receivedHead, sentHead, sentTrailers } = require('./messages.js');
 
 /** Captures the calls of both modules from now on; what it returns undoes that. */
 function instrumentClient(core) {
@@ -54,20 +54,18 @@ function followCall(core, message) {
   const given = message.getHeader('traceparent');
   const cause = callTrace(given);
   if (given === undefined && !message.headersSent) message.setHeader('traceparent', cause.trace);
-  core.following.outgoing(new Call(core, message, cause));
+  follow(new Call(core, message, cause));
 }
 
 /** A call under way. It begins with its head: until then the app may set headers. */
 class Call extends OutgoingFollower {
-  #core;
   #cause;
   #halves;
   #hasDecided = false;
   #error;
 
   constructor(core, message, cause) {
-    super(message);
-    this.#core = core;
+    super(core, message);
     this.#cause = cause;
   }
 
@@ -80,7 +78,7 @@ class Call extends OutgoingFollower {
     if (this.#hasDecided || !message.headersSent) return;
     this.#hasDecided = true;
     const { length, ...head } = sentHead(message);
-    this.#halves = this.#core.begin({
+    this.#halves = this.core.begin({
       dir: 'out',
       proto: 'http/1.1',
       method: message.method,
@@ -128,7 +126,7 @@ class Call extends OutgoingFollower {
   #answer(message) {
     this.#respond(message);
     const { response } = this.#halves;
-    this.#core.following.incoming(new Answer(message, response, this));
+    follow(new Answer(this.core, message, response, this));
   }
 
   get error() {
@@ -140,8 +138,8 @@ class Call extends OutgoingFollower {
 class Answer extends IncomingFollower {
   #call;
 
-  constructor(message, half, call) {
-    super(message, half);
+  constructor(core, message, half, call) {
+    super(core, message, half);
     this.#call = call;
   }
 

@@ -4,6 +4,9 @@
 // Invariant: a body goes on at its own pace and unchanged. Nobody is made to read it: what comes in is seen where Node.js puts it into the message's
 // buffer (`push`), what goes out where the app hands it over (`write`, `end`).
 
+const http = require('node:http');
+const http2 = require('node:http2');
+
 const { within } = require('../context.js');
 
 /** A header's value in a head as it goes over the wire, of which the same in lowercase is given too; undefined where it has none. */
@@ -55,15 +58,31 @@ function receivedHead({ rawHeaders, headers }) {
   };
 }
 
-/** What follows a message that comes in: its half is captured as it arrives. */
-class IncomingFollower {
-  /** @param {import('../context.js').Context} [context] within which listeners run */
-  constructor(message, half, context) {
+/** What follows a message: it sees the message's events before their listeners do, which run within its context. */
+class Follower {
+  /** The next of the message's followers: each emitter has its own. */
+  next;
+  /** The message hands a piece over right now. */
+  isWithin = false;
+
+  /**
+   * @param {import('../core.js').Core} core whose follower it is
+   * @param {object} [context] within which listeners run
+   */
+  constructor(core, message, context) {
+    this.core = core;
     this.message = message;
-    this.half = half;
     this.context = context;
-    this.emit = message.emit;
-    this.push = message.push;
+  }
+
+  onEvent() {}
+}
+
+/** Follows a message that comes in: its half is captured as it arrives. */
+class IncomingFollower extends Follower {
+  constructor(core, message, half, context) {
+    super(core, message, context);
+    this.half = half;
   }
 
   onEvent(event) {
@@ -74,26 +93,14 @@ class IncomingFollower {
   onBreak() {}
 
   onPush(chunk, encoding) {
+    if (!this.half?.isOpen) return;
     if (chunk === null) endIncoming(this.message, this.half);
     else if (chunk !== undefined) this.half.body(chunk, encoding);
   }
 }
 
-/** What follows a message that goes out: its head once it is fixed, and its body as the app hands it over. */
-class OutgoingFollower {
-  isWithin = false;
-
-  constructor(message, context) {
-    this.message = message;
-    this.context = context;
-    this.emit = message.emit;
-    this.write = message.write;
-    this.end = message.end;
-    this.flushHeaders = message.flushHeaders;
-  }
-
-  onEvent() {}
-
+/** Follows a message that goes out: its head once it is fixed, and its body as the app hands it over. */
+class OutgoingFollower extends Follower {
   /** The head may have been fixed. */
   onHead() {}
 
@@ -101,102 +108,116 @@ class OutgoingFollower {
   onBody() {}
 }
 
-/**
- * Has followers see messages, by methods of the messages' own that are the same for all: for each message that passes, a closure for each method would cost more
- * than what these do. They are an emitter's own, for two emitters may follow one message.
- */
-class Following {
-  #key = Symbol('capture');
-  #emit;
-  #push;
-  #write;
-  #end;
-  #flushHeaders;
+// Methods of the messages' classes tell the followers. A message's own would cost more than all that they do: once a framework has given a message another
+// prototype, as Express does, each property that is added has V8 copy the description of all of them.
 
-  constructor() {
-    const key = this.#key;
-    const handOver = (message, method, args) => {
-      const follower = message[key];
-      // `end` calls `write`.
-      if (follower.isWithin) return Reflect.apply(method, message, args);
-      const wasEnded = message.writableEnded;
-      follower.isWithin = true;
-      let result;
-      try {
-        result = Reflect.apply(method, message, args);
-      } finally {
-        follower.isWithin = false;
-      }
-      if (!wasEnded) tell(follower, args[0], args[1]);
-      return result;
-    };
-    this.#emit = function emit(event, first) {
-      const follower = this[key];
-      try {
-        follower.onEvent(event, first);
-      } catch {
-        // A fault of the emitter's own never reaches the app; so below.
-      }
-      // Node.js runs a message's listeners within its connection's context.
-      const { context } = follower;
-      if (context === undefined || this.listenerCount(event) === 0) return Reflect.apply(follower.emit, this, arguments);
-      return within(context, Reflect.apply, follower.emit, this, arguments);
-    };
-    this.#push = function push(chunk, encoding) {
-      const follower = this[key];
-      try {
-        follower.onPush(chunk, encoding);
-      } catch {}
-      return follower.push.call(this, chunk, encoding);
-    };
-    this.#write = function write() {
-      return handOver(this, this[key].write, arguments);
-    };
-    this.#end = function end() {
-      return handOver(this, this[key].end, arguments);
-    };
-    this.#flushHeaders = function flushHeaders() {
-      const follower = this[key];
-      follower.flushHeaders.call(this);
-      try {
-        follower.onHead();
-      } catch {}
-    };
+/** Each message's first follower. */
+const followers = new WeakMap();
+/** What has methods that tell followers. */
+const patched = new WeakSet();
+
+const INCOMING = [http.IncomingMessage.prototype, http2.Http2ServerRequest.prototype];
+const OUTGOING = [http.ServerResponse.prototype, http.ClientRequest.prototype, http2.Http2ServerResponse.prototype];
+
+/** Has a follower see its message. */
+function follow(follower) {
+  const { message } = follower;
+  let last = followers.get(message);
+  if (last === undefined) {
+    followers.set(message, follower);
+    patch(message, follower instanceof IncomingFollower);
+    return;
   }
+  while (last.next !== undefined) last = last.next;
+  last.next = follower;
+}
 
-  /** Whether a message is followed, so that a second integration leaves it alone. */
-  has(message) {
-    return message[this.#key] !== undefined;
-  }
-
-  /** Binds a message's listeners to its follower's context, whatever else it does. */
-  events(follower) {
-    const { message } = follower;
-    message[this.#key] = follower;
-    message.emit = this.#emit;
-  }
-
-  incoming(follower) {
-    this.events(follower);
-    follower.message.push = this.#push;
-  }
-
-  outgoing(follower) {
-    const { message } = follower;
-    this.events(follower);
-    message.write = this.#write;
-    message.end = this.#end;
-    message.flushHeaders = this.#flushHeaders;
+function patch(message, isIncoming) {
+  // What looks like a message and is none, as in tests without a server, gets methods of its own.
+  const target = (isIncoming ? INCOMING : OUTGOING).find((prototype) => prototype.isPrototypeOf(message)) ?? message;
+  if (patched.has(target)) return;
+  patched.add(target);
+  replace(target, 'emit', tellingEvents);
+  if (isIncoming) {
+    replace(target, 'push', tellingPush);
+  } else {
+    replace(target, 'write', tellingPieces);
+    replace(target, 'end', tellingPieces);
+    replace(target, 'flushHeaders', tellingHead);
   }
 }
 
-/** Tells a follower what the app handed over. */
-function tell(follower, chunk, encoding) {
-  try {
-    follower.onHead();
-    if (typeof chunk === 'string' || chunk instanceof Uint8Array) follower.onBody(chunk, typeof encoding === 'string' ? encoding : undefined);
-  } catch {}
+function replace(target, name, make) {
+  Object.defineProperty(target, name, { value: make(target[name]), writable: true, configurable: true, enumerable: false });
 }
+
+/** Whether an emitter follows a message, so that a second integration of it leaves the message alone. */
+function isFollowed(core, message) {
+  let follower = followers.get(message);
+  while (follower !== undefined && follower.core !== core) follower = follower.next;
+  return follower !== undefined;
+}
+
+/** Tells a message's followers; a fault of an emitter's never reaches the app. */
+function tell(first, how, a, b) {
+  for (let follower = first; follower !== undefined; follower = follower.next) {
+    try {
+      how(follower, a, b);
+    } catch {
+      // The others still hear of it.
+    }
+  }
+}
+
+const tellEvent = (follower, event, first) => follower.onEvent(event, first);
+const tellPush = (follower, chunk, encoding) => follower.onPush(chunk, encoding);
+const tellHead = (follower) => follower.onHead();
+const tellPiece = (follower, chunk, encoding) => {
+  follower.onHead();
+  if (typeof chunk === 'string' || chunk instanceof Uint8Array) follower.onBody(chunk, typeof encoding === 'string' ? encoding : undefined);
+};
+
+const tellingEvents = (method) =>
+  function emit(event, first) {
+    const follower = followers.get(this);
+    if (follower === undefined) return Reflect.apply(method, this, arguments);
+    tell(follower, tellEvent, event, first);
+    // Node.js runs a message's listeners within its connection's context.
+    const { context } = follower;
+    if (context === undefined || this.listenerCount(event) === 0) return Reflect.apply(method, this, arguments);
+    return within(context, Reflect.apply, method, this, arguments);
+  };
+
+const tellingPush = (method) =>
+  function push(chunk, encoding) {
+    const follower = followers.get(this);
+    if (follower !== undefined) tell(follower, tellPush, chunk, encoding);
+    return method.call(this, chunk, encoding);
+  };
+
+const tellingPieces = (method) =>
+  function (chunk, encoding) {
+    const follower = followers.get(this);
+    // `end` calls `write`.
+    if (follower === undefined || follower.isWithin) return Reflect.apply(method, this, arguments);
+    const wasEnded = this.writableEnded;
+    follower.isWithin = true;
+    let result;
+    try {
+      result = Reflect.apply(method, this, arguments);
+    } finally {
+      follower.isWithin = false;
+    }
+    if (!wasEnded) tell(follower, tellPiece, chunk, encoding);
+    return result;
+  };
+
+const tellingHead = (method) =>
+  function flushHeaders() {
+    method.call(this);
+    const follower = followers.get(this);
+    if (follower !== undefined) tell(follower, tellHead);
+  };
 
 function endIncoming(message, half) {
   if (message.httpVersionMajor === 1 && !message.complete) return;
@@ -213,4 +234,4 @@ function sentTrailers(message) {
   return message.chunkedEncoding && message._trailer ? `\r\n${message._trailer}` : undefined;
 }
 
-module.exports = { Following, IncomingFollower, OutgoingFollower, lengthOf, receivedHead, sentHead, sentTrailers };
+module.exports = { follow, isFollowed, IncomingFollower, OutgoingFollower, lengthOf, receivedHead, sentHead, sentTrailers };

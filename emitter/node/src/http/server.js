@@ -4,7 +4,7 @@
 const { within } = require('../context.js');
 const { newTraceparent, parseTraceparent } = require('../identity.js');
 const { quietly } = require('../quietly.js');
-const { IncomingFollower, OutgoingFollower, lengthOf, sentHead, sentTrailers } = require('./messages.js');
+const { follow, isFollowed, IncomingFollower, OutgoingFollower, lengthOf, sentHead, sentTrailers } = require('./messages.js');
 
 /** What a server emits with a request and its response. */
 const REQUEST_EVENTS = new Set(['request', 'checkContinue', 'checkExpectation']);
@@ -29,8 +29,8 @@ function wrapListener(core, listener, options) {
 
 /** Captures a request while `work` answers it, and whatever that starts. `route` is the route's pattern, where the framework tells it. */
 function serve(core, options, request, response, work, route) {
-  if (core.following.has(request)) return work();
-  const answered = quietly(() => follow(core, options, request, response, route));
+  if (isFollowed(core, request)) return work();
+  const answered = quietly(() => capture(core, options, request, response, route));
   if (!answered) return work();
   try {
     return within(answered.context, work);
@@ -41,7 +41,7 @@ function serve(core, options, request, response, work, route) {
 }
 
 /** Decides on a request, and has it and its response followed. */
-function follow(core, options, request, response, route) {
+function capture(core, options, request, response, route) {
   const { headers } = request;
   const trace = parseTraceparent(headers.traceparent) ?? newTraceparent();
   const target = request.originalUrl ?? request.url;
@@ -60,31 +60,24 @@ function follow(core, options, request, response, route) {
       })
     : undefined;
   const context = { id: halves?.live.id, trace };
-  const asked = new Asked(request, halves?.request, context);
-  const answered = new Answered(response, halves?.response, asked);
-  if (!halves) {
-    core.following.events(asked);
-    core.following.events(answered);
-    return answered;
+  const asked = new Asked(core, request, halves?.request, context);
+  const answered = new Answered(core, response, halves?.response, asked);
+  if (halves) {
+    halves.request.expected = lengthOf(headers['content-length']);
+    asked.endWhereNoneComes();
   }
-  halves.request.expected = lengthOf(headers['content-length']);
-  if (asked.mayArrive()) core.following.incoming(asked);
-  else core.following.events(asked);
-  core.following.outgoing(answered);
+  follow(asked);
+  follow(answered);
   return answered;
 }
 
-/** Follows a request. Without a half it but gives its listeners their context. */
+/** Follows a request. Without a half it gives listeners their context, and no more; so does a response's. */
 class Asked extends IncomingFollower {
-  /** Whether the body is still to come; where it is not, its half is ended. */
-  mayArrive() {
+  /** Ends the half where no body is still to come, or not all of it. */
+  endWhereNoneComes() {
     const { message, half } = this;
-    if (message.readableDidRead || message.readableLength > 0) {
-      half.abandon('body begun before its capture');
-      return false;
-    }
-    if (message.httpVersionMajor === 1 && message.complete) half.end();
-    return half.isOpen;
+    if (message.readableDidRead || message.readableLength > 0) half.abandon('body begun before its capture');
+    else if (message.httpVersionMajor === 1 && message.complete) half.end();
   }
 
   /** Ends a request that will not come to its end. */
@@ -108,22 +101,22 @@ class Answered extends OutgoingFollower {
   /** The handler threw. Somebody may answer all the same. */
   hasFailed = false;
 
-  constructor(response, half, asked) {
-    super(response, asked.context);
+  constructor(core, response, half, asked) {
+    super(core, response, asked.context);
     this.#half = half;
     this.#asked = asked;
   }
 
   onHead() {
     const half = this.#half;
-    if (half.hasBegun || !this.message.headersSent) return;
+    if (!half || half.hasBegun || !this.message.headersSent) return;
     const head = sentHead(this.message);
     half.expected = head.length;
     half.respond(this.message.statusCode, head);
   }
 
   onBody(data, encoding) {
-    if (!isBodiless(this.#asked.message, this.message.statusCode)) this.#half.body(data, encoding);
+    if (!isBodiless(this.#asked.message, this.message.statusCode)) this.#half?.body(data, encoding);
   }
 
   onEvent(event) {
