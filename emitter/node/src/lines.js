@@ -18,6 +18,8 @@ const CLOSE_BYTES = 2;
 const PIECE_BYTES = 27;
 /** `,"headf":"` or `,"tailf":"`, and `"`. */
 const FRAGMENT_BYTES = 11;
+/** The quotes of a JSON string. */
+const QUOTES_BYTES = 2;
 /** The longest escape of one character: below this much room a line takes no piece. */
 const MIN_ROOM_BYTES = 6;
 
@@ -26,17 +28,20 @@ const NOTHING = Buffer.alloc(0);
 
 const isContinuation = (byte) => (byte & 0xc0) === 0x80;
 
-/** As many whole characters of a binary string as fit into `room` once escaped: their escaped form, and how many bytes they were. */
+/**
+ * As many whole characters of a binary string as fit into `room` once escaped: their JSON string, quotes included, and how many bytes they were. What
+ * `JSON.stringify` gives is in pieces yet, and joined only when its line is written: so it is never sliced where all of it fits.
+ */
 function fit(text, room) {
   let end = text.length;
   if (end > room) {
     end = room;
     while (isContinuation(text.charCodeAt(end))) end--;
   }
-  const escaped = JSON.stringify(end < text.length ? text.slice(0, end) : text).slice(1, -1);
-  if (escaped.length <= room) return { escaped, used: end };
-  const kept = escaped.slice(0, edgeBefore(escaped, room));
-  return { escaped: kept, used: JSON.parse(`"${kept}"`).length };
+  const quoted = JSON.stringify(end < text.length ? text.slice(0, end) : text);
+  if (quoted.length - QUOTES_BYTES <= room) return { quoted, used: end };
+  const kept = `${quoted.slice(0, 1 + edgeBefore(quoted.slice(1, -1), room))}"`;
+  return { quoted: kept, used: JSON.parse(kept).length };
 }
 
 /** The last place up to `at` that splits neither a character nor an escape. */
@@ -167,8 +172,8 @@ class PartWriter {
     }
     let rest = head;
     for (;;) {
-      const { escaped, used } = fit(rest, this.#limit - this.#line.length - FRAGMENT_BYTES - this.#close);
-      this.#line += `,"headf":"${escaped}"`;
+      const { quoted, used } = fit(rest, this.#limit - this.#line.length - FRAGMENT_BYTES - this.#close);
+      this.#line += `,"headf":${quoted}`;
       this.#said.headf = rest.slice(0, used);
       rest = rest.slice(used);
       if (!rest) return;
@@ -214,7 +219,7 @@ class PartWriter {
     let used;
     if (text) {
       used = text.used;
-      this.#line += `,"text":"${text.escaped}"`;
+      this.#line += `,"text":${text.quoted}`;
     } else {
       this.#base64 = true;
       used = Math.min(size, base64Bytes(room));
@@ -258,14 +263,14 @@ class PartWriter {
       const of = this.#seq + 1;
       const ofText = `,"of":${of}`;
       const room = this.#limit - this.#line.length - ofText.length - FRAGMENT_BYTES - this.#close;
-      const { escaped, used } = fit(rest, room);
+      const { quoted, used } = fit(rest, room);
       this.#said.tailf = rest.slice(0, used);
       rest = rest.slice(used);
       if (!rest) {
         this.#said.of = of;
         this.#line += ofText;
       }
-      this.#line += `,"tailf":"${escaped}"`;
+      this.#line += `,"tailf":${quoted}`;
       if (!rest) break;
       this.#endLine();
     }
@@ -301,7 +306,7 @@ function textPiece(data, at, size, goesOn, room) {
     end = at + whole;
   }
   const piece = fit(data.toString('latin1', at, end), room);
-  return piece.escaped.length <= Math.ceil(piece.used / 3) * 4 ? piece : undefined;
+  return piece.quoted.length - QUOTES_BYTES <= Math.ceil(piece.used / 3) * 4 ? piece : undefined;
 }
 
 /** How many bytes of a body fill `room` as base64 (L-4.6). */
