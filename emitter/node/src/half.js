@@ -60,8 +60,7 @@ class Live {
     const step = { kind: BEGIN, live: this, start, n: 0, why, policy, cost };
     if (!this.#queue.take(step.cost + CLOSING_BYTES)) {
       this.isOpen = false;
-      // One that is held is left out already: there was never a place for it.
-      this.#counters[isHeld ? 'sampledOut' : 'dropped']++;
+      this.#counters.dropped++;
     } else if (isHeld) {
       this.#held = [step];
     } else {
@@ -265,7 +264,8 @@ class Half {
       part: this.#part,
       us: live.elapsedUs(),
       trailers,
-      error: (isCut && this.#cut) || error,
+      // A queue without room comes first, for it may have cut this short; then an error of the half's own.
+      error: this.#cut === CUT_QUEUE ? CUT_QUEUE : (error ?? ((isCut && this.#cut) || undefined)),
       truncated: isCut || error !== undefined || undefined,
       fullLen,
       seen: this.#seen,
