@@ -234,8 +234,14 @@ class Half {
     this.#close(undefined, trailers, this.#seen);
   }
 
+  /** Leaves the body out, of which nothing has passed yet. */
+  leaveOut() {
+    this.#cut ??= CUT_SETTING;
+  }
+
   /** Ends a half that is cut, of which the rest did not pass here. */
   endCut() {
+    if (this.#decides) this.#live.settle(false);
     this.#close(undefined, undefined, this.expected);
   }
 
