@@ -111,8 +111,30 @@ class OutgoingFollower extends Follower {
 // Methods of the messages' classes tell the followers. A message's own would cost more than all that they do: once a framework has given a message another
 // prototype, as Express does, each property that is added has V8 copy the description of all of them.
 
-/** Each message's first follower. */
-const followers = new WeakMap();
+/** Makes a constructor initialise what it is given. */
+class Given {
+  constructor(object) {
+    return object;
+  }
+}
+
+/**
+ * A message's first follower, in a private field of the message's: nobody else sees it. In a `WeakMap` it would be found as well, but what refers to its own key there
+ * lives on until V8 collects all of the heap, each message with it.
+ */
+class Followed extends Given {
+  #first;
+
+  constructor(message, first) {
+    super(message);
+    this.#first = first;
+  }
+
+  static firstOf(message) {
+    return #first in message ? message.#first : undefined;
+  }
+}
+
 /** What has methods that tell followers. */
 const patched = new WeakSet();
 
@@ -122,9 +144,9 @@ const OUTGOING = [http.ServerResponse.prototype, http.ClientRequest.prototype, h
 /** Has a follower see its message. */
 function follow(follower) {
   const { message } = follower;
-  let last = followers.get(message);
+  let last = Followed.firstOf(message);
   if (last === undefined) {
-    followers.set(message, follower);
+    new Followed(message, follower);
     patch(message, follower instanceof IncomingFollower);
     return;
   }
@@ -153,7 +175,7 @@ function replace(target, name, make) {
 
 /** Whether an emitter follows a message, so that a second integration of it leaves the message alone. */
 function isFollowed(core, message) {
-  let follower = followers.get(message);
+  let follower = Followed.firstOf(message);
   while (follower !== undefined && follower.core !== core) follower = follower.next;
   return follower !== undefined;
 }
@@ -179,7 +201,7 @@ const tellPiece = (follower, chunk, encoding) => {
 
 const tellingEvents = (method) =>
   function emit(event, first) {
-    const follower = followers.get(this);
+    const follower = Followed.firstOf(this);
     if (follower === undefined) return Reflect.apply(method, this, arguments);
     tell(follower, tellEvent, event, first);
     // Node.js runs a message's listeners within its connection's context.
@@ -190,14 +212,14 @@ const tellingEvents = (method) =>
 
 const tellingPush = (method) =>
   function push(chunk, encoding) {
-    const follower = followers.get(this);
+    const follower = Followed.firstOf(this);
     if (follower !== undefined) tell(follower, tellPush, chunk, encoding);
     return method.call(this, chunk, encoding);
   };
 
 const tellingPieces = (method) =>
   function (chunk, encoding) {
-    const follower = followers.get(this);
+    const follower = Followed.firstOf(this);
     // `end` calls `write`.
     if (follower === undefined || follower.isWithin) return Reflect.apply(method, this, arguments);
     const wasEnded = this.writableEnded;
@@ -215,7 +237,7 @@ const tellingPieces = (method) =>
 const tellingHead = (method) =>
   function flushHeaders() {
     method.call(this);
-    const follower = followers.get(this);
+    const follower = Followed.firstOf(this);
     if (follower !== undefined) tell(follower, tellHead);
   };
 
