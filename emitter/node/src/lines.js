@@ -1,7 +1,8 @@
 'use strict';
 // The cut of one part into lines (L-4): one method a rule.
 //
-// Heads, tails and lines are binary strings (see heads.js), so lengths are bytes, and escaping is `JSON.stringify`, whose escapes are those of L-3.4.
+// Heads, tails and lines are binary strings (see heads.js), so lengths are bytes. Heads and tails are escaped by `JSON.stringify`, whose escapes are those of L-3.4,
+// bodies from byte to byte: of what it makes in between, as of a line that is put together from a piece, the collector would have more to do than all of this costs.
 //
 // Invariants: between calls the open line is a prefix without a piece, never longer than the limit; `pending` is body that the open line will hold,
 // at most one line's window.
@@ -28,10 +29,7 @@ const NOTHING = Buffer.alloc(0);
 
 const isContinuation = (byte) => (byte & 0xc0) === 0x80;
 
-/**
- * As many whole characters of a binary string as fit into `room` once escaped: their JSON string, quotes included, and how many bytes they were. What
- * `JSON.stringify` gives is in pieces yet, and joined only when its line is written: so it is never sliced where all of it fits.
- */
+/** As many whole characters of a binary string as fit into `room` once escaped: their JSON string, quotes included, and how many bytes they were. */
 function fit(text, room) {
   let end = text.length;
   if (end > room) {
@@ -87,7 +85,10 @@ class PartWriter {
   #out;
   #start;
   #seq = 0;
+  /** The open line: what stands before its piece, the piece, and what stands behind it. */
   #line;
+  #piece;
+  #after;
   #base64 = false;
   #pending = NOTHING;
   #pendingBytes = 0;
@@ -102,7 +103,7 @@ class PartWriter {
    * @param {'req'|'res'|'meta'} part
    * @param {string} head a binary string, as heads.js gives it
    * @param {{limit: number, key?: import('node:crypto').KeyObject}} cut the longest line in bytes, and what lines are signed with
-   * @param {(line: string, owner: unknown) => void} out takes each line as a binary string, its newline included
+   * @param {(before: string, piece: string, after: string, owner: unknown) => void} out takes each line in three parts, binary strings, its newline included
    * @param {unknown} [owner] handed to `out`
    */
   constructor(id, part, head, { limit, key }, out, owner) {
@@ -164,6 +165,15 @@ class PartWriter {
     this.#putEnd();
   }
 
+  get #lineBytes() {
+    return this.#line.length + this.#piece.length + this.#after.length;
+  }
+
+  #put(text) {
+    if (this.#piece) this.#after += text;
+    else this.#line += text;
+  }
+
   /** L-4.2. */
   #putHead(head) {
     if (!this.#key && this.#line.length + 8 + head.length + CLOSE_BYTES <= this.#limit) {
@@ -183,7 +193,7 @@ class PartWriter {
 
   /** L-4.3. */
   #room() {
-    return this.#limit - this.#line.length - PIECE_BYTES - this.#close;
+    return this.#limit - this.#lineBytes - PIECE_BYTES - this.#close;
   }
 
   /** L-4.4: how many bytes the next piece may be chosen from; 0 where the open line takes no piece. */
@@ -219,15 +229,17 @@ class PartWriter {
     let used;
     if (text) {
       used = text.used;
-      this.#line += `,"text":${text.quoted}`;
+      this.#line += ',"text":"';
+      this.#piece = text.escaped;
     } else {
       this.#base64 = true;
       used = Math.min(size, base64Bytes(room));
-      this.#line += `,"b64":"${data.toString('base64', at, at + used)}"`;
+      this.#line += ',"b64":"';
+      this.#piece = data.toString('base64', at, at + used);
     }
     const piece = data.subarray(at, at + used);
     // A piece that is the whole body so far has its checksum.
-    this.#line += `,"crc":"${crcHex(used === this.#len ? this.#crc : crc32(piece))}"`;
+    this.#after += `","crc":"${crcHex(used === this.#len ? this.#crc : crc32(piece))}"`;
     this.#said.piece = piece;
     return used;
   }
@@ -248,8 +260,8 @@ class PartWriter {
     const of = this.#seq + 1;
     let end = `,"of":${of}`;
     if (tail) end += this.#key ? `,"tailf":${JSON.stringify(tail)}` : `,"tail":${tail}`;
-    if (this.#line.length + end.length + this.#close > this.#limit) return false;
-    this.#line += end;
+    if (this.#lineBytes + end.length + this.#close > this.#limit) return false;
+    this.#put(end);
     this.#said.of = of;
     this.#said.tailf = tail;
     this.#closeLine();
@@ -262,15 +274,15 @@ class PartWriter {
     for (;;) {
       const of = this.#seq + 1;
       const ofText = `,"of":${of}`;
-      const room = this.#limit - this.#line.length - ofText.length - FRAGMENT_BYTES - this.#close;
+      const room = this.#limit - this.#lineBytes - ofText.length - FRAGMENT_BYTES - this.#close;
       const { quoted, used } = fit(rest, room);
       this.#said.tailf = rest.slice(0, used);
       rest = rest.slice(used);
       if (!rest) {
         this.#said.of = of;
-        this.#line += ofText;
+        this.#put(ofText);
       }
-      this.#line += `,"tailf":${quoted}`;
+      this.#put(`,"tailf":${quoted}`);
       if (!rest) break;
       this.#endLine();
     }
@@ -279,14 +291,16 @@ class PartWriter {
 
   #openLine() {
     this.#line = this.#start + this.#seq;
+    this.#piece = '';
+    this.#after = '';
     if (this.#key) this.#said = { headf: '', piece: NOTHING, tailf: '', of: undefined };
   }
 
   #closeLine() {
     if (this.#key) {
-      this.#line += `,"sig":"${sign(this.#key, { id: this.#id, part: this.#part, seq: this.#seq, ...this.#said })}"`;
+      this.#put(`,"sig":"${sign(this.#key, { id: this.#id, part: this.#part, seq: this.#seq, ...this.#said })}"`);
     }
-    this.#out(`${this.#line}}\n`, this.#owner);
+    this.#out(this.#line, this.#piece, `${this.#after}}\n`, this.#owner);
   }
 
   #endLine() {
@@ -305,8 +319,50 @@ function textPiece(data, at, size, goesOn, room) {
     if (whole === size || !isUtf8(window.subarray(0, whole))) return undefined;
     end = at + whole;
   }
-  const piece = fit(data.toString('latin1', at, end), room);
-  return piece.quoted.length - QUOTES_BYTES <= Math.ceil(piece.used / 3) * 4 ? piece : undefined;
+  const piece = escapedPiece(data, at, end, room);
+  return piece.escaped.length <= Math.ceil(piece.used / 3) * 4 ? piece : undefined;
+}
+
+/** What follows the backslash in each byte's escape (L-3.4); 0 where it has none. */
+const ESCAPES = new Uint8Array(256);
+ESCAPES.fill(0x75, 0, 0x20);
+for (const [byte, letter] of ['""', '\\\\', '\bb', '\tt', '\nn', '\ff', '\rr']) ESCAPES[byte.charCodeAt(0)] = letter.charCodeAt(0);
+const HEX_DIGITS = Buffer.from('0123456789abcdef');
+/** What a piece is escaped in; it grows to the longest line's. */
+let scratch = Buffer.allocUnsafeSlow(4096);
+
+/** As many whole characters of UTF-8 as fit into `room` once escaped, and how many bytes they were. */
+function escapedPiece(data, at, end, room) {
+  if (scratch.length < room) scratch = Buffer.allocUnsafeSlow(room);
+  let from = at;
+  let to = 0;
+  for (; from < end; from++) {
+    const byte = data[from];
+    const letter = ESCAPES[byte];
+    if (letter === 0) {
+      if (to === room) break;
+      scratch[to++] = byte;
+      continue;
+    }
+    const isNumber = letter === 0x75;
+    if (to + (isNumber ? 6 : 2) > room) break;
+    scratch[to++] = BACKSLASH;
+    scratch[to++] = letter;
+    if (isNumber) {
+      scratch[to++] = 0x30;
+      scratch[to++] = 0x30;
+      scratch[to++] = HEX_DIGITS[byte >> 4];
+      scratch[to++] = HEX_DIGITS[byte & 15];
+    }
+  }
+  if (from < end) {
+    // No byte of a character of several has an escape.
+    while (isContinuation(data[from])) {
+      from--;
+      to--;
+    }
+  }
+  return { escaped: scratch.latin1Slice(0, to), used: from - at };
 }
 
 /** How many bytes of a body fill `room` as base64 (L-4.6). */

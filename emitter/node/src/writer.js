@@ -51,7 +51,6 @@ class LineWriter {
   /** Captures of which a half is open. */
   #open = new Set();
   #lines = [];
-  #owners = [];
   #linesAt = 0;
   #lineBytes = 0;
   #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
@@ -235,11 +234,11 @@ class LineWriter {
   }
 
   /** Takes a line that is ready, of a capture or of none. */
-  #take = (line, owner) => {
-    this.#lines.push(line);
-    this.#owners.push(owner);
-    this.#lineBytes += line.length;
-    this.#core.queue.hold(line.length);
+  #take = (before, piece, after, owner) => {
+    const length = before.length + piece.length + after.length;
+    this.#lines.push({ before, piece, after, length, owner });
+    this.#lineBytes += length;
+    this.#core.queue.hold(length);
     if (owner) owner.unwritten++;
   };
 
@@ -323,7 +322,12 @@ class LineWriter {
     } while (end < this.#lines.length && size + this.#lines[end].length <= sharedBytes);
     const buffer = size <= BUFFER_BYTES ? this.#buffer : Buffer.allocUnsafe(size);
     let at = 0;
-    for (let line = this.#linesAt; line < end; line++) at += buffer.write(this.#lines[line], at, 'latin1');
+    for (let line = this.#linesAt; line < end; line++) {
+      const { before, piece, after } = this.#lines[line];
+      at += buffer.latin1Write(before, at);
+      if (piece) at += buffer.latin1Write(piece, at);
+      at += buffer.latin1Write(after, at);
+    }
     this.#group = { bytes: buffer.subarray(0, size), taken: 0, lines: end - this.#linesAt };
   }
 
@@ -405,8 +409,7 @@ class LineWriter {
   /** Gives a line's room back, and counts its capture as finished where all of it is written. */
   #forgetLine(isWritten) {
     const { counters, queue } = this.#core;
-    const length = this.#lines[this.#linesAt].length;
-    const owner = this.#owners[this.#linesAt];
+    const { length, owner } = this.#lines[this.#linesAt];
     this.#linesAt++;
     this.#lineBytes -= length;
     queue.release(length);
@@ -418,7 +421,6 @@ class LineWriter {
     }
     if (this.#linesAt === this.#lines.length) {
       this.#lines = [];
-      this.#owners = [];
       this.#linesAt = 0;
     }
   }
