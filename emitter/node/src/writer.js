@@ -18,11 +18,11 @@ const { CLOSING_BYTES } = require('./queue.js');
 const { quietly } = require('./quietly.js');
 
 /** How long steps may gather: to be woken, and to have a thread of the pool write, costs more than the lines of several captures. */
-const LINGER_MS = 25;
+const LINGER_MS = 30;
 /** So many bytes of lines are cut in one turn of the event loop: what a few captures make, so that no request waits for those of many. */
 const TURN_BYTES = 24 * 1024;
 /** Lines are written once there are so many bytes of them, or no step is left. */
-const GATHERED_BYTES = 64 * 1024;
+const GATHERED_BYTES = 128 * 1024;
 /** A body goes through the cut in slices of this size, so that other work comes between those of a large one. */
 const SLICE_BYTES = 64 * 1024;
 /** So many writes to what never waits follow one another before other work comes. */
@@ -33,7 +33,7 @@ const LAST_RETRY_MS = 64;
 /** Counters are told at most so often (L-2.6). */
 const META_EVERY_MS = 60_000;
 /** The buffer of one write of several lines. */
-const BUFFER_BYTES = 64 * 1024;
+const BUFFER_BYTES = 128 * 1024;
 
 const GONE = new Set(['EPIPE', 'EBADF', 'EDESTADDRREQ']);
 const AGAIN = new Set(['EAGAIN', 'EWOULDBLOCK', 'EINTR']);
