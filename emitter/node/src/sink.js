@@ -11,7 +11,7 @@
 const fs = require('node:fs');
 
 /** What of lines a write to a regular file holds at most: all that a busy app makes while steps gather, for a thread of the pool is woken for each write. */
-const FILE_BYTES = 128 * 1024;
+const FILE_BYTES = 256 * 1024;
 /** What a write to a pipe holds at most, unless one line is longer: `PIPE_BUF`, up to which Linux takes a write as one piece. */
 const PIPE_BYTES = 4096;
 /** Captures hold what users sent: a file is its owner's alone. */

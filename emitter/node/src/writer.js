@@ -1,7 +1,7 @@
 'use strict';
 // The background writer: takes steps in their order, cuts each part into lines, and writes lines that lie ready together.
 //
-// It runs on the app's event loop, in slices between other work, a few milliseconds after a request handed its steps over. A worker thread would have to be given
+// It runs on the app's event loop, in slices between other work, some milliseconds after a request handed its steps over. A worker thread would have to be given
 // copies of all texts and bodies, which costs the loop about as much as escaping and checksums do with the runtime's native functions; and it would be cut off
 // when the process exits, while this one can write what is queued from the `exit` event.
 //
@@ -18,11 +18,11 @@ const { CLOSING_BYTES } = require('./queue.js');
 const { quietly } = require('./quietly.js');
 
 /** How long steps may gather: to be woken, and to have a thread of the pool write, costs more than the lines of several captures. */
-const LINGER_MS = 30;
+const LINGER_MS = 40;
 /** So many bytes of lines are cut in one turn of the event loop: what a few captures make, so that no request waits for those of many. */
 const TURN_BYTES = 24 * 1024;
 /** Lines are written once there are so many bytes of them, or no step is left. */
-const GATHERED_BYTES = 128 * 1024;
+const GATHERED_BYTES = 256 * 1024;
 /** A body goes through the cut in slices of this size, so that other work comes between those of a large one. */
 const SLICE_BYTES = 64 * 1024;
 /** So many writes to what never waits follow one another before other work comes. */
@@ -33,7 +33,7 @@ const LAST_RETRY_MS = 64;
 /** Counters are told at most so often (L-2.6). */
 const META_EVERY_MS = 60_000;
 /** The buffer of one write of several lines. */
-const BUFFER_BYTES = 128 * 1024;
+const BUFFER_BYTES = 256 * 1024;
 
 const GONE = new Set(['EPIPE', 'EBADF', 'EDESTADDRREQ']);
 const AGAIN = new Set(['EAGAIN', 'EWOULDBLOCK', 'EINTR']);
@@ -80,7 +80,12 @@ class LineWriter {
   wake(isFilling) {
     if (this.#isDone || this.#isWriting || this.#isSoon) return;
     if (isFilling) this.#runSoon();
-    else this.#timer ??= setTimeout(() => this.#run(), LINGER_MS).unref();
+    else this.#runLater();
+  }
+
+  /** Lets steps gather. */
+  #runLater() {
+    this.#timer ??= setTimeout(() => this.#run(), LINGER_MS).unref();
   }
 
   #runSoon() {
@@ -357,6 +362,7 @@ class LineWriter {
       const became = this.#took(fault, count);
       if (this.#isReopenDue) this.reopen();
       if (became === 'again') this.#retry();
+      else if (this.#core.queue.first() && !this.#hasLines && this.#waiting.length === 0) this.#runLater();
       else this.#run();
     });
   }
