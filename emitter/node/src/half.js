@@ -251,7 +251,7 @@ class Half {
     this.abandon(error);
   }
 
-  /** Ends the half before its time through nobody's fault here: the client went away. */
+  /** Ends the half before its time: of a body that began, the rest does not come. */
   abandon(error) {
     if (this.#decides) this.#live.settle(false);
     this.#close(error, undefined, this.expected);

@@ -271,6 +271,17 @@ test('a listener alone can be captured, and twice is once', async (t) => {
   assert.strictEqual(kept.emitter.counts().begun, 1);
 });
 
+test('two emitters may capture one server', async (t) => {
+  const first = keeping();
+  const { port, server, captured } = await serving(t, echo);
+  first.emitter.instrument(server);
+  const answer = await ask(port, '/', { method: 'POST', body: 'x'.repeat(100_000) });
+  assert.strictEqual(answer.body.length, 100_000);
+  for (const [{ req, res }] of [await captured(1), await first.captured(1)]) {
+    assert.deepStrictEqual([req.body.length, res.body.length, res.head.status], [100_000, 100_000, 200]);
+  }
+});
+
 test('a scheme that is set stands in URLs', async (t) => {
   const { port, captured } = await serving(t, (_, response) => response.end(), {}, { scheme: 'https' });
   await ask(port, '/x', { headers: { host: 'shop.test' } });
