@@ -36,7 +36,7 @@ enum BodyRedactor {
     /** The body as it may be told; null where its type does not fit it. */
     Bytes redact(Redactor redactor, Bytes body) {
         if (this == JSON) {
-            return JsonRedactor.redact(redactor, body.array, body.length);
+            return JsonRedactor.redact(redactor, body);
         }
         if (!Utf8.isValid(body.array, 0, body.length)) {
             return null;

@@ -7,6 +7,7 @@ import java.util.Arrays;
 final class Bytes {
     /** How many bytes each byte of UTF-8 takes within a JSON string (L-3.4). */
     private static final byte[] WIDTH = new byte[256];
+    private static final int LONGEST_ESCAPE = 6;
     private static final byte[] SHORT = new byte[128];
     private static final byte[] HEX = "0123456789abcdef".getBytes(StandardCharsets.US_ASCII);
 
@@ -26,6 +27,12 @@ final class Bytes {
 
     Bytes(int capacity) {
         array = new byte[capacity];
+    }
+
+    /** Takes an array over, of which so much is filled. */
+    Bytes(byte[] array, int length) {
+        this.array = array;
+        this.length = length;
     }
 
     Bytes clear() {
@@ -85,6 +92,18 @@ final class Bytes {
         return ascii(Long.toString(value));
     }
 
+    /** Adds the last digits of a number, with zeros in front. */
+    Bytes digits(long value, int count) {
+        reserve(count);
+        long rest = value;
+        for (int at = length + count - 1; at >= length; at--) {
+            array[at] = (byte) ('0' + rest % 10);
+            rest /= 10;
+        }
+        length += count;
+        return this;
+    }
+
     /** Adds 8 hex digits. */
     Bytes crc(long crc) {
         reserve(8);
@@ -108,18 +127,36 @@ final class Bytes {
         int count = text.length();
         reserve(count + 2);
         array[length++] = '"';
-        for (int at = 0; at < count; at++) {
-            char c = text.charAt(at);
+        int at = plain(text, count);
+        while (at < count) {
+            char c = text.charAt(at++);
             if (c < 0x80) {
-                reserve(6 + count - at);
-                escape((byte) c);
-            } else if (Character.isHighSurrogate(c) && at + 1 < count && Character.isLowSurrogate(text.charAt(at + 1))) {
-                utf8(Character.toCodePoint(c, text.charAt(++at)));
+                reserve(LONGEST_ESCAPE);
+                length = escape((byte) c, array, length);
+            } else if (Character.isHighSurrogate(c) && at < count && Character.isLowSurrogate(text.charAt(at))) {
+                utf8(Character.toCodePoint(c, text.charAt(at++)));
             } else {
                 utf8(Character.isSurrogate(c) ? 0xFFFD : c);
             }
         }
         return put((byte) '"');
+    }
+
+    /** Adds what a text begins with that needs no escape: most often all of it. There must be room for it; gives how much that is. */
+    private int plain(String text, int count) {
+        byte[] to = array;
+        int end = length;
+        int at = 0;
+        while (at < count) {
+            char c = text.charAt(at);
+            if (c < ' ' || c >= 0x80 || c == '"' || c == '\\') {
+                break;
+            }
+            to[end++] = (byte) c;
+            at++;
+        }
+        length = end;
+        return at;
     }
 
     private void utf8(int point) {
@@ -138,23 +175,25 @@ final class Bytes {
         array[length++] = (byte) (0x80 | point & 0x3F);
     }
 
-    /** Adds one byte of ASCII as a JSON string holds it; there must be room for six. */
-    private void escape(byte b) {
+    /** Spells one byte of ASCII as a JSON string holds it, with room for it; gives where that ends. */
+    private static int escape(byte b, byte[] to, int start) {
+        int out = start;
         switch (WIDTH[b]) {
-            case 1 -> array[length++] = b;
+            case 1 -> to[out++] = b;
             case 2 -> {
-                array[length++] = '\\';
-                array[length++] = SHORT[b];
+                to[out++] = '\\';
+                to[out++] = SHORT[b];
             }
             default -> {
-                array[length++] = '\\';
-                array[length++] = 'u';
-                array[length++] = '0';
-                array[length++] = '0';
-                array[length++] = HEX[b >> 4];
-                array[length++] = HEX[b & 15];
+                to[out++] = '\\';
+                to[out++] = 'u';
+                to[out++] = '0';
+                to[out++] = '0';
+                to[out++] = HEX[b >> 4];
+                to[out++] = HEX[b & 15];
             }
         }
+        return out;
     }
 
     /**
@@ -164,33 +203,31 @@ final class Bytes {
      */
     int escapeFitting(byte[] text, int from, int count, int room) {
         reserve(room);
+        byte[] to = array;
+        byte[] width = WIDTH;
+        int out = length;
+        int limit = out + room;
         int end = from + count;
-        int limit = length + room;
         int at = from;
-        while (at < end) {
-            // Most of a text needs no escape: it is copied in runs.
-            int run = at;
-            int runEnd = at + Math.min(end - at, limit - length);
-            while (run < runEnd && WIDTH[text[run] & 0xFF] == 1) {
-                run++;
-            }
-            if (run < end && run == runEnd) {
-                // The room ends here: so does the text, before the character that it would cut.
-                while (run > at && (text[run] & 0xC0) == 0x80) {
-                    run--;
-                }
-                put(text, at, run - at);
-                return run - from;
-            }
-            put(text, at, run - at);
-            at = run;
-            if (at < end) {
-                if (WIDTH[text[at]] > limit - length) {
-                    break;
-                }
-                escape(text[at++]);
+        while (at < end && out < limit) {
+            byte b = text[at];
+            if (width[b & 0xFF] == 1) {
+                to[out++] = b;
+                at++;
+            } else if (out + width[b & 0xFF] <= limit) {
+                out = escape(b, to, out);
+                at++;
+            } else {
+                length = out;
+                return at - from;
             }
         }
+        // Where the room ends within a character, none of it is taken.
+        while (at < end && at > from && (text[at] & 0xC0) == 0x80) {
+            at--;
+            out--;
+        }
+        length = out;
         return at - from;
     }
 }

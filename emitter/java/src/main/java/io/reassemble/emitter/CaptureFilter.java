@@ -14,11 +14,9 @@ import jakarta.servlet.http.HttpServletRequest;
 import jakarta.servlet.http.HttpServletResponse;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.EnumSet;
+import java.util.Enumeration;
 import java.util.List;
-import java.util.Set;
-import java.util.TreeSet;
 
 /**
  * Captures what a servlet container is asked and answers: Jetty, Tomcat, Spring Boot.
@@ -140,14 +138,13 @@ public final class CaptureFilter implements Filter {
 
     private static List<Header> headers(HttpServletRequest request) {
         List<Header> headers = new ArrayList<>();
-        // Tomcat may name a header once for each of its values.
-        Set<String> names = new TreeSet<>(String.CASE_INSENSITIVE_ORDER);
-        for (String name : Collections.list(request.getHeaderNames())) {
-            if (!names.add(name)) {
-                continue;
-            }
-            for (String value : Collections.list(request.getHeaders(name))) {
-                headers.add(Header.ofLatin1(name, value));
+        for (Enumeration<String> names = request.getHeaderNames(); names.hasMoreElements(); ) {
+            String name = names.nextElement();
+            // Tomcat may name a header once for each of its values.
+            if (!Header.has(headers, name)) {
+                for (Enumeration<String> values = request.getHeaders(name); values.hasMoreElements(); ) {
+                    headers.add(Header.ofLatin1(name, values.nextElement()));
+                }
             }
         }
         return headers;

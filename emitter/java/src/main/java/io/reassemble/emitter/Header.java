@@ -33,13 +33,24 @@ public record Header(String name, String value) {
     /** The value of the first header of this name; empty where there is none. */
     static String first(List<Header> headers, String name) {
         if (headers != null) {
-            for (Header header : headers) {
+            for (int at = 0; at < headers.size(); at++) {
+                Header header = headers.get(at);
                 if (header.name.equalsIgnoreCase(name)) {
                     return header.value;
                 }
             }
         }
         return "";
+    }
+
+    /** Whether there is a header of this name. */
+    static boolean has(List<Header> headers, String name) {
+        for (int at = 0; at < headers.size(); at++) {
+            if (headers.get(at).name.equalsIgnoreCase(name)) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** What these take of the queue, in bytes. */

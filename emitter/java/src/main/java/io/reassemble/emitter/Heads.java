@@ -13,6 +13,10 @@ import java.util.Map;
 /** Heads as JSON, their keys in the order of L-2; what is null is left out. */
 final class Heads {
     private static final DateTimeFormatter SECOND = DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.");
+    /** The second that was spelled last: most are asked for many times. */
+    private static volatile Second last = new Second(Long.MIN_VALUE, "");
+
+    private record Second(long second, String text) {}
 
     private Heads() {}
 
@@ -20,13 +24,15 @@ final class Heads {
      * The head of {@code req} (L-2.2).
      *
      * @param tsMicros microseconds since 1970
+     * @param rate as {@link #spelled} gives it
      */
     record Request(
             Long tsMicros, String service, String host, String inst, Long n, String dir, String proto, String method, String url,
-            List<Header> headers, String peer, String trace, String parent, Map<String, String> tags, Double rate, String why,
+            List<Header> headers, String peer, String trace, String parent, Map<String, String> tags, String rate, String why,
             String bodyEncoding, boolean oneway) {
-        Bytes json() {
-            Bytes json = new Bytes(512).ascii("{");
+        /** Writes the head in the place of what the buffer held. */
+        Bytes json(Bytes json) {
+            json.clear().ascii("{");
             ts(json, tsMicros);
             text(json, "service", service);
             text(json, "host", host);
@@ -49,7 +55,7 @@ final class Heads {
                 putTags(json, tags);
             }
             if (rate != null) {
-                json.ascii(",\"rate\":").ascii(spelled(rate));
+                json.ascii(",\"rate\":").ascii(rate);
             }
             text(json, "why", why);
             text(json, "body_enc", bodyEncoding);
@@ -68,8 +74,9 @@ final class Heads {
      * @param status an {@link Integer} or a {@link String}
      */
     record Response(Long tsMicros, Long us, Object status, List<Header> headers, String bodyEncoding) {
-        Bytes json() {
-            Bytes json = new Bytes(512).ascii("{");
+        /** Writes the head in the place of what the buffer held. */
+        Bytes json(Bytes json) {
+            json.clear().ascii("{");
             ts(json, tsMicros);
             if (us != null) {
                 json.ascii(",\"us\":").number(us);
@@ -90,8 +97,9 @@ final class Heads {
      * @param tsMicros microseconds since 1970
      */
     record Meta(Long tsMicros, String service, String host, String inst, long begun, long finished, long dropped, long sampledOut) {
-        Bytes json() {
-            Bytes json = new Bytes(256).ascii("{");
+        /** Writes the head in the place of what the buffer held. */
+        Bytes json(Bytes json) {
+            json.clear().ascii("{");
             ts(json, tsMicros);
             text(json, "service", service);
             text(json, "host", host);
@@ -114,7 +122,7 @@ final class Heads {
         json.ascii("[");
         for (int at = 0; at < headers.size(); at++) {
             Header header = headers.get(at);
-            json.ascii(at == 0 ? "[" : ",[").quoted(header.name()).ascii(",").quoted(header.value()).ascii("]");
+            json.ascii(at == 0 ? "[" : ",[").quoted(header.name()).put((byte) ',').quoted(header.value()).put((byte) ']');
         }
         json.ascii("]");
     }
@@ -130,9 +138,12 @@ final class Heads {
             return;
         }
         long second = Math.floorDiv(micros, 1_000_000L);
-        String digits = Long.toString(1_000_000 + Math.floorMod(micros, 1_000_000L)).substring(1);
-        String text = SECOND.format(LocalDateTime.ofEpochSecond(second, 0, ZoneOffset.UTC));
-        json.ascii(",\"ts\":\"").ascii(text).ascii(digits).ascii("Z\"");
+        Second spelled = last;
+        if (spelled.second != second) {
+            spelled = new Second(second, SECOND.format(LocalDateTime.ofEpochSecond(second, 0, ZoneOffset.UTC)));
+            last = spelled;
+        }
+        json.ascii(",\"ts\":\"").ascii(spelled.text).digits(Math.floorMod(micros, 1_000_000L), 6).ascii("Z\"");
     }
 
     /** Names in the order of their bytes, which is not that of Java's own characters. */
@@ -147,7 +158,8 @@ final class Heads {
         json.ascii("}");
     }
 
-    private static String spelled(double rate) {
+    /** A rate as heads hold it (L-3.3). */
+    static String spelled(double rate) {
         BigDecimal rounded = new BigDecimal(rate).setScale(6, RoundingMode.HALF_EVEN);
         return rounded.signum() == 0 ? "0" : rounded.stripTrailingZeros().toPlainString();
     }

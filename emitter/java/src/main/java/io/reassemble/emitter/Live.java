@@ -66,6 +66,11 @@ final class Live {
         }
     }
 
+    /** Takes room of the queue for a message; false where there is not so much. */
+    boolean reserve(long cost) {
+        return shared.queue.reserve(cost);
+    }
+
     /** Hands a message over; false where the queue has no room. */
     boolean push(Message message) {
         if (fate == Fate.LEFT_OUT) {
@@ -78,7 +83,7 @@ final class Live {
         return true;
     }
 
-    /** Hands a message over for which {@link #CLOSING_BYTES} has room. */
+    /** Hands a message over for which there is room: in {@link #CLOSING_BYTES}, or reserved. */
     void pushReserved(Message message) {
         add(message);
     }
@@ -88,7 +93,7 @@ final class Live {
             synchronized (this) {
                 if (fate == Fate.HELD) {
                     held.add(message);
-                    heldBody += message instanceof Message.Piece piece ? piece.bytes().length : 0;
+                    heldBody += message instanceof Message.Piece piece ? piece.length() : 0;
                     return;
                 }
                 if (fate == Fate.LEFT_OUT) {
@@ -116,7 +121,7 @@ final class Live {
                 }
                 fate = Fate.OPEN;
             } else {
-                shared.sampledOut.increment();
+                shared.count(shared.sampledOut);
                 long cost = CLOSING_BYTES;
                 for (Message message : held) {
                     cost += message.cost();

@@ -23,16 +23,20 @@ sealed interface Message {
     /** The response begins. */
     record Respond(Live live, long tsMicros, long us, Object status, List<Header> headers, long cost) implements Message {}
 
-    /** A piece of a body. */
-    record Piece(Live live, boolean response, byte[] bytes) implements Message {
+    /** A piece of a body: the first bytes of an array that is the message's own. */
+    record Piece(Live live, boolean response, byte[] bytes, int length) implements Message {
         @Override
         public long cost() {
+            return cost(bytes);
+        }
+
+        static long cost(byte[] bytes) {
             return OVERHEAD + bytes.length;
         }
     }
 
-    /** A part ends. */
-    record End(Live live, boolean response, Tail tail, long cost) implements Message {}
+    /** A part ends, with what is left of its body: the first bytes of an array that is the message's own, or null. */
+    record End(Live live, boolean response, byte[] bytes, int length, Tail tail, long cost) implements Message {}
 
     /**
      * All before it is to be written.

@@ -8,7 +8,7 @@ import java.util.zip.CRC32;
  * Cuts one part of a capture into lines: L-4 and L-8.1 of the capture line's specification.
  *
  * <p>The line that is open is kept here; each line that ends goes to {@code out} whole. Where lines end depends on the body alone: a piece is cut
- * once there is more of the body than its line can take, or the body has ended.
+ * once there is more of the body than its line can take, or the body has ended. A writer of a part that has ended may be opened for another.
  */
 final class PartWriter {
     /** {@code }} and the newline. */
@@ -21,16 +21,20 @@ final class PartWriter {
     private static final int FRAGMENT = 11;
     private static final int LONGEST_ESCAPE = 6;
     private static final byte[] NOTHING = {};
+    /** Most lines of a head, or of a body of 2 KiB, fit. */
+    private static final int FIRST_LINE = 4096;
 
     private final Bytes out;
     private final SigningKey key;
-    private final String id;
-    private final String part;
     private final int limit;
     private final CRC32 bodyCrc = new CRC32();
     private final CRC32 pieceCrc = new CRC32();
 
-    private final Bytes line = new Bytes(512);
+    private final Bytes line = new Bytes(FIRST_LINE);
+    private final Bytes tailJson = new Bytes(128);
+    private final Bytes wholeTail = new Bytes(128);
+    private String id;
+    private String part;
     private int seq;
     private boolean hasPiece;
     private boolean binary;
@@ -48,15 +52,35 @@ final class PartWriter {
      * @param out takes the lines
      * @param limit the longest line in bytes, newline included
      * @param key signs the lines; null where they are not signed
-     * @param part {@code req}, {@code res} or {@code meta}
      */
-    PartWriter(Bytes out, int limit, SigningKey key, String id, String part) {
+    PartWriter(Bytes out, int limit, SigningKey key) {
         this.out = out;
         this.key = key;
+        this.limit = limit - (key == null ? 0 : SIGNATURE);
+    }
+
+    /**
+     * Turns to a part that begins.
+     *
+     * @param part {@code req}, {@code res} or {@code meta}
+     */
+    PartWriter open(String id, String part) {
         this.id = id;
         this.part = part;
-        this.limit = limit - (key == null ? 0 : SIGNATURE);
+        seq = 0;
+        of = 0;
+        hasPiece = false;
+        binary = false;
+        bodyCrc.reset();
+        bodyLength = 0;
+        restLength = 0;
         open();
+        return this;
+    }
+
+    /** What its buffers take of memory. */
+    int bytes() {
+        return line.array.length + rest.length + tailJson.array.length + wholeTail.array.length;
     }
 
     /** Begins the part with its head, as JSON. */
@@ -113,11 +137,11 @@ final class PartWriter {
             makeRoom();
             cut(room());
         }
-        Bytes json = new Bytes(128);
+        Bytes json = tailJson.clear();
         json.ascii("{\"len\":").number(bodyLength).ascii(",\"crc\":\"").crc(bodyCrc.getValue()).ascii("\"");
         tail.write(json);
         json.ascii("}");
-        Bytes whole = new Bytes(json.length + 16);
+        Bytes whole = wholeTail.clear();
         if (key == null) {
             whole.ascii(",\"tail\":").put(json);
         } else {

@@ -24,6 +24,8 @@ final class Redactor {
     private final List<Pattern> names = new ArrayList<>(NAMES.stream().map(Pattern::of).toList());
     private final List<Pattern> query = QUERY.stream().map(Pattern::of).toList();
     private final List<Pattern> kept = new ArrayList<>();
+    /** Finds what names may be made of; made when it is first asked for, once the lists are as they stay. */
+    private NameSearch search;
 
     void addHeader(String name) {
         headers.add(lower(name));
@@ -35,6 +37,7 @@ final class Redactor {
 
     void addName(String pattern) {
         names.add(Pattern.of(pattern));
+        search = null;
     }
 
     void keepName(String pattern) {
@@ -42,7 +45,61 @@ final class Redactor {
     }
 
     boolean isSecretHeader(String name) {
-        return headers.contains(lower(name));
+        for (int at = 0; at < headers.size(); at++) {
+            if (isSame(headers.get(at), name)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Compares as {@link #lower} does, and most often by the length alone. */
+    private static boolean isSame(String lower, String name) {
+        if (lower.length() != name.length()) {
+            return false;
+        }
+        for (int at = 0; at < lower.length(); at++) {
+            char c = name.charAt(at);
+            if (lower.charAt(at) != (c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /**
+     * Whether a listed name may stand in JSON text (C-3.3). Where none of their texts occurs, and no escape that could spell one, none does however the
+     * text is read; and to look for them costs a small part of reading it.
+     */
+    boolean mayStandIn(byte[] json, int length) {
+        if (search == null) {
+            search = search();
+        }
+        return search.findsIn(json, length);
+    }
+
+    private NameSearch search() {
+        List<byte[]> texts = new ArrayList<>();
+        texts.add(new byte[] {'\\', 'u'});
+        for (Pattern name : names) {
+            // Of other characters than letters some have a short escape; and an empty text is in every name.
+            byte[] bare = name.text.isEmpty() ? new byte[] {'"'} : name.text.getBytes(StandardCharsets.UTF_8);
+            texts.add(bare);
+            if (hasEscape(name.text)) {
+                texts.add(new byte[] {'\\'});
+            }
+        }
+        return new NameSearch(texts);
+    }
+
+    private static boolean hasEscape(String text) {
+        for (int at = 0; at < text.length(); at++) {
+            char c = text.charAt(at);
+            if (c < ' ' || c == '"' || c == '\\' || c == '/') {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** Whether what stands under a name in a form or in JSON is a secret. */
@@ -61,9 +118,13 @@ final class Redactor {
         if (all == null) {
             return null;
         }
-        List<Header> told = new ArrayList<>(all.size());
-        for (Header header : all) {
-            told.add(isSecretHeader(header.name()) ? new Header(header.name(), REDACTED) : header);
+        List<Header> told = all;
+        for (int at = 0; at < all.size(); at++) {
+            String name = all.get(at).name();
+            if (isSecretHeader(name)) {
+                told = told == all ? new ArrayList<>(all) : told;
+                told.set(at, new Header(name, REDACTED));
+            }
         }
         return told;
     }
