@@ -13,18 +13,27 @@ enum BodyRedactor {
 
     /** How a body with these headers is redacted. */
     static BodyRedactor of(List<Header> headers) {
-        String type = essence(Header.first(headers, "content-type"));
-        BodyRedactor kind = NONE;
-        if (type.equals("application/json") || type.endsWith("+json") || type.equals("application/x-ndjson")) {
-            kind = JSON;
-        } else if (type.equals("application/x-www-form-urlencoded")) {
-            kind = FORM;
-        }
+        BodyRedactor kind = ofType(Header.first(headers, "content-type"));
         if (kind == NONE) {
             return NONE;
         }
-        String encoding = Header.first(headers, "content-encoding").strip();
-        return encoding.isEmpty() || encoding.equalsIgnoreCase("identity") ? kind : NONE;
+        String encoding = Header.first(headers, "content-encoding");
+        return encoding.isBlank() || encoding.strip().equalsIgnoreCase("identity") ? kind : NONE;
+    }
+
+    private static BodyRedactor ofType(String contentType) {
+        if (contentType.isEmpty()) {
+            return NONE;
+        }
+        if (contentType.equals("application/json")) {
+            // Most are spelled so, and need no look at their parts.
+            return JSON;
+        }
+        String type = essence(contentType);
+        if (type.equals("application/json") || type.endsWith("+json") || type.equals("application/x-ndjson")) {
+            return JSON;
+        }
+        return type.equals("application/x-www-form-urlencoded") ? FORM : NONE;
     }
 
     /** A content type without its parameters, in lowercase. */

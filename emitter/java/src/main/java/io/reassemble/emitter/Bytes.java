@@ -78,6 +78,11 @@ final class Bytes {
         return this;
     }
 
+    /** Text that is ASCII alone, for {@link #put(byte[])}. */
+    static byte[] of(String ascii) {
+        return ascii.getBytes(StandardCharsets.US_ASCII);
+    }
+
     /** Adds text that is ASCII alone. */
     @SuppressWarnings("deprecation") // It copies the low bytes without a detour, and ASCII has no others.
     Bytes ascii(String text) {
@@ -89,7 +94,15 @@ final class Bytes {
     }
 
     Bytes number(long value) {
-        return ascii(Long.toString(value));
+        if (value < 0) {
+            // Only a count that is a whole long wide: nothing else that lines hold is negative.
+            return ascii(Long.toUnsignedString(value));
+        }
+        int count = 1;
+        for (long rest = value; rest >= 10; rest /= 10) {
+            count++;
+        }
+        return digits(value, count);
     }
 
     /** Adds the last digits of a number, with zeros in front. */
@@ -122,57 +135,56 @@ final class Bytes {
         return this;
     }
 
-    /** Adds a JSON string, quotes included; a lone surrogate becomes U+FFFD (L-3.5). */
+    /**
+     * Adds a JSON string, quotes included; a lone surrogate becomes U+FFFD (L-3.5).
+     *
+     * <p>All in one method: it is called from many places, and a short one would be compiled anew within each of them.
+     */
     Bytes quoted(String text) {
         int count = text.length();
         reserve(count + 2);
-        array[length++] = '"';
-        int at = plain(text, count);
-        while (at < count) {
-            char c = text.charAt(at++);
-            if (c < 0x80) {
-                reserve(LONGEST_ESCAPE);
-                length = escape((byte) c, array, length);
-            } else if (Character.isHighSurrogate(c) && at < count && Character.isLowSurrogate(text.charAt(at))) {
-                utf8(Character.toCodePoint(c, text.charAt(at++)));
-            } else {
-                utf8(Character.isSurrogate(c) ? 0xFFFD : c);
-            }
-        }
-        return put((byte) '"');
-    }
-
-    /** Adds what a text begins with that needs no escape: most often all of it. There must be room for it; gives how much that is. */
-    private int plain(String text, int count) {
         byte[] to = array;
-        int end = length;
+        int out = length;
+        to[out++] = '"';
         int at = 0;
         while (at < count) {
             char c = text.charAt(at);
-            if (c < ' ' || c >= 0x80 || c == '"' || c == '\\') {
-                break;
+            if (c < 0x80 && WIDTH[c] == 1) {
+                to[out++] = (byte) c;
+                at++;
+                continue;
             }
-            to[end++] = (byte) c;
-            at++;
-        }
-        length = end;
-        return at;
-    }
-
-    private void utf8(int point) {
-        reserve(4);
-        if (point < 0x800) {
-            array[length++] = (byte) (0xC0 | point >> 6);
-        } else {
+            // What needs more than a byte makes its own room, and that of a byte for each character behind it.
+            length = out;
+            reserve(LONGEST_ESCAPE + count - at + 1);
+            to = array;
+            if (c < 0x80) {
+                out = escape((byte) c, to, out);
+                at++;
+                continue;
+            }
+            int point = text.codePointAt(at);
+            at += Character.charCount(point);
+            if (point < 0x800) {
+                to[out++] = (byte) (0xC0 | point >> 6);
+                to[out++] = (byte) (0x80 | point & 0x3F);
+                continue;
+            }
+            if (point >= 0xD800 && point <= 0xDFFF) {
+                point = 0xFFFD;
+            }
             if (point < 0x10000) {
-                array[length++] = (byte) (0xE0 | point >> 12);
+                to[out++] = (byte) (0xE0 | point >> 12);
             } else {
-                array[length++] = (byte) (0xF0 | point >> 18);
-                array[length++] = (byte) (0x80 | point >> 12 & 0x3F);
+                to[out++] = (byte) (0xF0 | point >> 18);
+                to[out++] = (byte) (0x80 | point >> 12 & 0x3F);
             }
-            array[length++] = (byte) (0x80 | point >> 6 & 0x3F);
+            to[out++] = (byte) (0x80 | point >> 6 & 0x3F);
+            to[out++] = (byte) (0x80 | point & 0x3F);
         }
-        array[length++] = (byte) (0x80 | point & 0x3F);
+        to[out++] = '"';
+        length = out;
+        return this;
     }
 
     /** Spells one byte of ASCII as a JSON string holds it, with room for it; gives where that ends. */

@@ -57,7 +57,7 @@ final class CapturingResponse extends HttpServletResponseWrapper {
         List<Header> headers = new ArrayList<>();
         for (String name : getHeaderNames()) {
             // Tomcat names a header once for each of its values.
-            if (Header.has(headers, name)) {
+            if (Header.indexOf(headers, name) >= 0) {
                 continue;
             }
             boolean addedByContainer = hasWritten && !encodedByApp && name.equalsIgnoreCase("content-encoding");

@@ -14,11 +14,33 @@ import java.util.Map;
 final class Heads {
     private static final DateTimeFormatter SECOND = DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.");
     /** The second that was spelled last: most are asked for many times. */
-    private static volatile Second last = new Second(Long.MIN_VALUE, "");
+    private static volatile Second last = new Second(Long.MIN_VALUE, new byte[0]);
 
-    private record Second(long second, String text) {}
+    private record Second(long second, byte[] text) {}
+
+    private static final byte[][] PROCESS = keys("service", "host", "inst");
+    private static final byte[][] CALL = keys("dir", "proto", "method", "url");
+    private static final byte[][] LINKS = keys("peer", "trace", "parent");
+    private static final byte[][] WHY = keys("why", "body_enc");
+    private static final byte[][] BODY_ENC = keys("body_enc");
+    private static final byte[] N = keys("n")[0];
+    private static final byte[] US = keys("us")[0];
+    private static final byte[] RATE = keys("rate")[0];
+    private static final byte[] STATUS = keys("status")[0];
+    private static final byte[] HEADERS = keys("headers")[0];
+    private static final byte[] FIRST_PAIR = Bytes.of("[");
+    private static final byte[] NEXT_PAIR = Bytes.of(",[");
+    private static final byte[] ZULU = Bytes.of("Z\"");
 
     private Heads() {}
+
+    private static byte[][] keys(String... names) {
+        byte[][] keys = new byte[names.length][];
+        for (int at = 0; at < names.length; at++) {
+            keys[at] = Bytes.of(",\"" + names[at] + "\":");
+        }
+        return keys;
+    }
 
     /**
      * The head of {@code req} (L-2.2).
@@ -32,33 +54,24 @@ final class Heads {
             String bodyEncoding, boolean oneway) {
         /** Writes the head in the place of what the buffer held. */
         Bytes json(Bytes json) {
-            json.clear().ascii("{");
             ts(json, tsMicros);
-            text(json, "service", service);
-            text(json, "host", host);
-            text(json, "inst", inst);
+            strings(json, PROCESS, service, host, inst, null);
             if (n != null) {
-                json.ascii(",\"n\":").ascii(Long.toUnsignedString(n));
+                json.put(N).number(n);
             }
-            text(json, "dir", dir);
-            text(json, "proto", proto);
-            text(json, "method", method);
-            text(json, "url", url);
+            strings(json, CALL, dir, proto, method, url);
             if (headers != null) {
-                json.ascii(",\"headers\":");
+                json.put(HEADERS);
                 Heads.headers(json, headers);
             }
-            text(json, "peer", peer);
-            text(json, "trace", trace);
-            text(json, "parent", parent);
+            strings(json, LINKS, peer, trace, parent, null);
             if (tags != null && !tags.isEmpty()) {
                 putTags(json, tags);
             }
             if (rate != null) {
-                json.ascii(",\"rate\":").ascii(rate);
+                json.put(RATE).ascii(rate);
             }
-            text(json, "why", why);
-            text(json, "body_enc", bodyEncoding);
+            strings(json, WHY, why, bodyEncoding, null, null);
             if (oneway) {
                 json.ascii(",\"oneway\":true");
             }
@@ -76,17 +89,16 @@ final class Heads {
     record Response(Long tsMicros, Long us, Object status, List<Header> headers, String bodyEncoding) {
         /** Writes the head in the place of what the buffer held. */
         Bytes json(Bytes json) {
-            json.clear().ascii("{");
             ts(json, tsMicros);
             if (us != null) {
-                json.ascii(",\"us\":").number(us);
+                json.put(US).number(us);
             }
             Heads.status(json, status);
             if (headers != null) {
-                json.ascii(",\"headers\":");
+                json.put(HEADERS);
                 Heads.headers(json, headers);
             }
-            text(json, "body_enc", bodyEncoding);
+            strings(json, BODY_ENC, bodyEncoding, null, null, null);
             return closed(json);
         }
     }
@@ -99,11 +111,8 @@ final class Heads {
     record Meta(Long tsMicros, String service, String host, String inst, long begun, long finished, long dropped, long sampledOut) {
         /** Writes the head in the place of what the buffer held. */
         Bytes json(Bytes json) {
-            json.clear().ascii("{");
             ts(json, tsMicros);
-            text(json, "service", service);
-            text(json, "host", host);
-            text(json, "inst", inst);
+            strings(json, PROCESS, service, host, inst, null);
             json.ascii(",\"begun\":").number(begun).ascii(",\"finished\":").number(finished);
             json.ascii(",\"dropped\":").number(dropped).ascii(",\"sampled_out\":").number(sampledOut);
             return closed(json);
@@ -112,38 +121,48 @@ final class Heads {
 
     static void status(Bytes json, Object status) {
         if (status instanceof Integer code) {
-            json.ascii(",\"status\":").number(code);
-        } else if (status instanceof String name) {
-            text(json, "status", name);
+            json.put(STATUS).number(code);
+        } else if (status instanceof String name && !name.isEmpty()) {
+            json.put(STATUS).quoted(name);
         }
     }
 
     static void headers(Bytes json, List<Header> headers) {
-        json.ascii("[");
-        for (int at = 0; at < headers.size(); at++) {
+        int count = headers.size();
+        json.put((byte) '[');
+        for (int at = 0; at < count; at++) {
             Header header = headers.get(at);
-            json.ascii(at == 0 ? "[" : ",[").quoted(header.name()).put((byte) ',').quoted(header.value()).put((byte) ']');
+            json.put(at == 0 ? FIRST_PAIR : NEXT_PAIR);
+            json.quoted(header.name()).put((byte) ',');
+            json.quoted(header.value()).put((byte) ']');
         }
-        json.ascii("]");
+        json.put((byte) ']');
     }
 
-    private static void text(Bytes json, String key, String value) {
-        if (value != null && !value.isEmpty()) {
-            json.ascii(",\"").ascii(key).ascii("\":").quoted(value);
+    /** Writes those of four values that are there, each behind its key. */
+    private static void strings(Bytes json, byte[][] keys, String first, String second, String third, String fourth) {
+        String value = first;
+        for (int at = 0; at < 4; at++) {
+            if (value != null && !value.isEmpty()) {
+                json.put(keys[at]).quoted(value);
+            }
+            value = at == 0 ? second : at == 1 ? third : fourth;
         }
     }
 
+    /** Begins a head. */
     private static void ts(Bytes json, Long micros) {
+        json.clear().put((byte) '{');
         if (micros == null) {
             return;
         }
         long second = Math.floorDiv(micros, 1_000_000L);
         Second spelled = last;
         if (spelled.second != second) {
-            spelled = new Second(second, SECOND.format(LocalDateTime.ofEpochSecond(second, 0, ZoneOffset.UTC)));
+            spelled = new Second(second, Bytes.of(",\"ts\":\"" + SECOND.format(LocalDateTime.ofEpochSecond(second, 0, ZoneOffset.UTC))));
             last = spelled;
         }
-        json.ascii(",\"ts\":\"").ascii(spelled.text).digits(Math.floorMod(micros, 1_000_000L), 6).ascii("Z\"");
+        json.put(spelled.text).digits(Math.floorMod(micros, 1_000_000L), 6).put(ZULU);
     }
 
     /** Names in the order of their bytes, which is not that of Java's own characters. */

@@ -1,5 +1,6 @@
 package io.reassemble.emitter;
 
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,12 +20,12 @@ final class NameSearch {
     /**
      * @param texts in lowercase, none of them empty
      */
-    NameSearch(List<byte[]> texts) {
+    NameSearch(List<String> texts) {
         List<int[]> rows = new ArrayList<>(List.of(new int[WIDTH]));
         List<Integer> ends = new ArrayList<>();
-        for (byte[] text : texts) {
+        for (String text : texts) {
             int state = 0;
-            for (byte b : text) {
+            for (byte b : text.getBytes(StandardCharsets.UTF_8)) {
                 int[] row = rows.get(state);
                 if (row[b & 0xFF] == 0) {
                     row[b & 0xFF] = rows.size();
@@ -73,6 +74,19 @@ final class NameSearch {
         int state = 0;
         for (int at = 0; at < length; at++) {
             state = next[state + (bytes[at] & 0xFF)];
+            if (state < 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Whether any of the texts may stand there: what is not ASCII counts as found. */
+    boolean findsIn(String text, int from, int end) {
+        int state = 0;
+        for (int at = from; at < end; at++) {
+            char c = text.charAt(at);
+            state = c < 0x80 ? next[state + c] : FOUND;
             if (state < 0) {
                 return true;
             }

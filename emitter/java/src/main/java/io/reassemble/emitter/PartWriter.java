@@ -21,6 +21,16 @@ final class PartWriter {
     private static final int FRAGMENT = 11;
     private static final int LONGEST_ESCAPE = 6;
     private static final byte[] NOTHING = {};
+    private static final byte[] CAP1 = Bytes.of("{\"cap1\":\"");
+    private static final byte[] PART = Bytes.of("\",\"part\":\"");
+    private static final byte[] SEQ = Bytes.of("\",\"seq\":");
+    private static final byte[] HEAD = Bytes.of(",\"head\":");
+    private static final byte[] TEXT = Bytes.of(",\"text\":\"");
+    private static final byte[] CRC = Bytes.of(",\"crc\":\"");
+    private static final byte[] OF = Bytes.of(",\"of\":");
+    private static final byte[] TAIL = Bytes.of(",\"tail\":");
+    private static final byte[] LEN = Bytes.of("{\"len\":");
+    private static final byte[] END = Bytes.of("}\n");
     /** Most lines of a head, or of a body of 2 KiB, fit. */
     private static final int FIRST_LINE = 4096;
 
@@ -86,7 +96,7 @@ final class PartWriter {
     /** Begins the part with its head, as JSON. */
     void head(Bytes json) {
         if (key == null && line.length + 8 + json.length + CLOSE <= limit) {
-            line.ascii(",\"head\":").put(json);
+            line.put(HEAD).put(json);
             return;
         }
         int at = 0;
@@ -138,12 +148,12 @@ final class PartWriter {
             cut(room());
         }
         Bytes json = tailJson.clear();
-        json.ascii("{\"len\":").number(bodyLength).ascii(",\"crc\":\"").crc(bodyCrc.getValue()).ascii("\"");
+        json.put(LEN).number(bodyLength).put(CRC).crc(bodyCrc.getValue()).put((byte) '"');
         tail.write(json);
-        json.ascii("}");
+        json.put((byte) '}');
         Bytes whole = wholeTail.clear();
         if (key == null) {
-            whole.ascii(",\"tail\":").put(json);
+            whole.put(TAIL).put(json);
         } else {
             whole.ascii(",\"tailf\":\"");
             whole.escapeFitting(json.array, 0, json.length, LONGEST_ESCAPE * json.length);
@@ -210,7 +220,7 @@ final class PartWriter {
         }
         pieceCrc.reset();
         pieceCrc.update(rest, 0, taken);
-        line.ascii(",\"crc\":\"").crc(pieceCrc.getValue()).put((byte) '"');
+        line.put(CRC).crc(pieceCrc.getValue()).put((byte) '"');
         if (key != null) {
             piece = Arrays.copyOf(rest, taken);
         }
@@ -227,7 +237,7 @@ final class PartWriter {
             return 0;
         }
         int before = line.length;
-        line.ascii(",\"text\":\"");
+        line.put(TEXT);
         int start = line.length;
         int taken = line.escapeFitting(rest, 0, whole, room);
         if (line.length - start > 4 * ((taken + 2) / 3)) {
@@ -243,16 +253,20 @@ final class PartWriter {
     }
 
     private int ofLength() {
-        return 6 + Integer.toString(seq + 1).length();
+        int digits = 1;
+        for (int rest = seq + 1; rest >= 10; rest /= 10) {
+            digits++;
+        }
+        return OF.length + digits;
     }
 
     private void putOf() {
         of = seq + 1;
-        line.ascii(",\"of\":").number(of);
+        line.put(OF).number(of);
     }
 
     private void open() {
-        line.clear().ascii("{\"cap1\":\"").ascii(id).ascii("\",\"part\":\"").ascii(part).ascii("\",\"seq\":").number(seq);
+        line.clear().put(CAP1).ascii(id).put(PART).ascii(part).put(SEQ).number(seq);
     }
 
     private void next() {
@@ -269,7 +283,7 @@ final class PartWriter {
             tailf = NOTHING;
         }
         hasPiece = false;
-        line.ascii("}\n");
+        line.put(END);
         out.put(line);
     }
 }

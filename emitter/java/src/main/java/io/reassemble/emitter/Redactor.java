@@ -24,8 +24,9 @@ final class Redactor {
     private final List<Pattern> names = new ArrayList<>(NAMES.stream().map(Pattern::of).toList());
     private final List<Pattern> query = QUERY.stream().map(Pattern::of).toList();
     private final List<Pattern> kept = new ArrayList<>();
-    /** Finds what names may be made of; made when it is first asked for, once the lists are as they stay. */
-    private NameSearch search;
+    /** Find what names are made of; made when they are first asked for, by the writer's thread, once the lists are as they stay. */
+    private NameSearch inJson;
+    private NameSearch inQuery;
 
     void addHeader(String name) {
         headers.add(lower(name));
@@ -37,7 +38,8 @@ final class Redactor {
 
     void addName(String pattern) {
         names.add(Pattern.of(pattern));
-        search = null;
+        inJson = null;
+        inQuery = null;
     }
 
     void keepName(String pattern) {
@@ -46,25 +48,11 @@ final class Redactor {
 
     boolean isSecretHeader(String name) {
         for (int at = 0; at < headers.size(); at++) {
-            if (isSame(headers.get(at), name)) {
+            if (Header.isSameName(headers.get(at), name)) {
                 return true;
             }
         }
         return false;
-    }
-
-    /** Compares as {@link #lower} does, and most often by the length alone. */
-    private static boolean isSame(String lower, String name) {
-        if (lower.length() != name.length()) {
-            return false;
-        }
-        for (int at = 0; at < lower.length(); at++) {
-            char c = name.charAt(at);
-            if (lower.charAt(at) != (c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c)) {
-                return false;
-            }
-        }
-        return true;
     }
 
     /**
@@ -72,34 +60,37 @@ final class Redactor {
      * text is read; and to look for them costs a small part of reading it.
      */
     boolean mayStandIn(byte[] json, int length) {
-        if (search == null) {
-            search = search();
+        if (inJson == null) {
+            List<String> texts = texts(names, "\"");
+            texts.add(texts.stream().anyMatch(Redactor::hasEscape) ? "\\" : "\\u");
+            inJson = new NameSearch(texts);
         }
-        return search.findsIn(json, length);
+        return inJson.findsIn(json, length);
     }
 
-    private NameSearch search() {
-        List<byte[]> texts = new ArrayList<>();
-        texts.add(new byte[] {'\\', 'u'});
-        for (Pattern name : names) {
-            // Of other characters than letters some have a short escape; and an empty text is in every name.
-            byte[] bare = name.text.isEmpty() ? new byte[] {'"'} : name.text.getBytes(StandardCharsets.UTF_8);
-            texts.add(bare);
-            if (hasEscape(name.text)) {
-                texts.add(new byte[] {'\\'});
-            }
+    /** Whether a listed name may stand in a query string, for the same reason; a name's characters may be spelled by {@code %} and {@code +}. */
+    private boolean mayStandIn(String url, int from, int end) {
+        if (inQuery == null) {
+            List<String> texts = texts(names, "=");
+            texts.addAll(texts(query, "="));
+            texts.addAll(List.of("%", "+"));
+            inQuery = new NameSearch(texts);
         }
-        return new NameSearch(texts);
+        return inQuery.findsIn(url, from, end);
     }
 
+    /** What patterns look for; an empty text is in every name, and behind every name stands {@code end}. */
+    private static List<String> texts(List<Pattern> patterns, String end) {
+        List<String> texts = new ArrayList<>();
+        for (Pattern pattern : patterns) {
+            texts.add(pattern.text.isEmpty() ? end : pattern.text);
+        }
+        return texts;
+    }
+
+    /** Whether JSON may spell a character in two ways, {@code \\u} aside. */
     private static boolean hasEscape(String text) {
-        for (int at = 0; at < text.length(); at++) {
-            char c = text.charAt(at);
-            if (c < ' ' || c == '"' || c == '\\' || c == '/') {
-                return true;
-            }
-        }
-        return false;
+        return text.chars().anyMatch(c -> c < ' ' || c == '"' || c == '\\' || c == '/');
     }
 
     /** Whether what stands under a name in a form or in JSON is a secret. */
@@ -138,7 +129,7 @@ final class Redactor {
         int fragment = rest.indexOf('#');
         int end = fragment < 0 ? rest.length() : fragment;
         int mark = rest.indexOf('?');
-        if (mark < 0 || mark > end) {
+        if (mark < 0 || mark > end || !mayStandIn(rest, mark + 1, end)) {
             return rest;
         }
         StringBuilder told = new StringBuilder(rest.length() + 16).append(rest, 0, mark + 1);
