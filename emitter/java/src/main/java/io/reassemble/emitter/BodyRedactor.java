@@ -11,14 +11,25 @@ enum BodyRedactor {
     JSON,
     FORM;
 
+    private static final String TYPE = "content-type";
+    private static final String ENCODING = "content-encoding";
+
     /** How a body with these headers is redacted. */
     static BodyRedactor of(List<Header> headers) {
-        BodyRedactor kind = ofType(Header.first(headers, "content-type"));
-        if (kind == NONE) {
-            return NONE;
+        String type = "";
+        String encoding = "";
+        for (int at = headers == null ? -1 : headers.size() - 1; at >= 0; at--) {
+            // From the last to the first, which counts.
+            Header header = headers.get(at);
+            boolean isType = header.name().length() == TYPE.length();
+            if ((isType || header.name().length() == ENCODING.length()) && Header.isSameName(header.name(), isType ? TYPE : ENCODING)) {
+                type = isType ? header.value() : type;
+                encoding = isType ? encoding : header.value();
+            }
         }
-        String encoding = Header.first(headers, "content-encoding");
-        return encoding.isBlank() || encoding.strip().equalsIgnoreCase("identity") ? kind : NONE;
+        BodyRedactor kind = ofType(type);
+        boolean encoded = kind != NONE && !encoding.isEmpty() && !encoding.isBlank() && !encoding.strip().equalsIgnoreCase("identity");
+        return encoded ? NONE : kind;
     }
 
     private static BodyRedactor ofType(String contentType) {

@@ -1,9 +1,8 @@
 package io.reassemble.emitter;
 
-import java.util.Queue;
-import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.LongSupplier;
 
@@ -22,7 +21,20 @@ final class CaptureQueue {
     /** What the reader does, by what wakes it: by itself alone; a filling queue; any message; any message or count. */
     private enum Reader { AWAKE, LINGERS, SLEEPS, SLEEPS_FOR_GOOD }
 
-    private final Queue<Message> messages = new ConcurrentLinkedQueue<>();
+    /** A message and those that came before it. */
+    private static final class Node {
+        final Message message;
+        Node next;
+
+        Node(Message message) {
+            this.message = message;
+        }
+    }
+
+    /** What came since the reader took all, the last one on top. */
+    private final AtomicReference<Node> top = new AtomicReference<>();
+    /** What the reader took, the first one in front: the reader's own. */
+    private Node taken;
     private final AtomicLong free;
     private final long half;
     private volatile Thread reader;
@@ -57,7 +69,7 @@ final class CaptureQueue {
         if (finished) {
             return;
         }
-        messages.add(message);
+        push(message);
         Reader now = state;
         if (now == Reader.SLEEPS || now == Reader.SLEEPS_FOR_GOOD || now == Reader.LINGERS && free.get() < half) {
             wake();
@@ -67,9 +79,16 @@ final class CaptureQueue {
     /** Adds a message that is not let wait. */
     void order(Message message) {
         if (!finished) {
-            messages.add(message);
+            push(message);
             wake();
         }
+    }
+
+    private void push(Message message) {
+        Node node = new Node(message);
+        do {
+            node.next = top.get();
+        } while (!top.compareAndSet(node.next, node));
     }
 
     /** There is something new to be told some day. */
@@ -86,7 +105,26 @@ final class CaptureQueue {
 
     /** The next message; null where there is none. */
     Message poll() {
-        return messages.poll();
+        if (taken == null) {
+            take();
+        }
+        Node first = taken;
+        if (first == null) {
+            return null;
+        }
+        taken = first.next;
+        return first.message;
+    }
+
+    /** Takes all that came, and turns it round. */
+    private void take() {
+        Node node = top.getAndSet(null);
+        while (node != null) {
+            Node before = node.next;
+            node.next = taken;
+            taken = node;
+            node = before;
+        }
     }
 
     /** Nothing new is to come. */
@@ -98,7 +136,8 @@ final class CaptureQueue {
     /** The reader reads no more: what still comes is let go. */
     void finish() {
         finished = true;
-        messages.clear();
+        taken = null;
+        top.set(null);
     }
 
     boolean isClosed() {
@@ -118,7 +157,7 @@ final class CaptureQueue {
         for (int round = 0; round < LINGER_ROUNDS && !closed; round++) {
             state = Reader.LINGERS;
             LockSupport.parkNanos(this, LINGER_NANOS);
-            if (state == Reader.AWAKE || !messages.isEmpty()) {
+            if (state == Reader.AWAKE || top.get() != null) {
                 state = Reader.AWAKE;
                 return true;
             }
@@ -139,7 +178,7 @@ final class CaptureQueue {
             state = Reader.SLEEPS;
         }
         // What came before the state could be seen has woken nobody.
-        if (messages.isEmpty() && !closed) {
+        if (top.get() == null && !closed) {
             LockSupport.parkNanos(this, nanos);
         }
         state = Reader.AWAKE;

@@ -60,7 +60,7 @@ final class CapturingResponse extends HttpServletResponseWrapper {
             if (Header.indexOf(headers, name) >= 0) {
                 continue;
             }
-            boolean addedByContainer = hasWritten && !encodedByApp && name.equalsIgnoreCase("content-encoding");
+            boolean addedByContainer = hasWritten && !encodedByApp && Header.isSameName(name, "content-encoding");
             if (!addedByContainer) {
                 // What the container encodes passes here as it was before.
                 for (String value : getHeaders(name)) {

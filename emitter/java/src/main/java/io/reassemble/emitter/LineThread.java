@@ -83,7 +83,7 @@ final class LineThread extends Thread {
     private void handleSafely(Message message) {
         try {
             cost += message.cost();
-            handle(message);
+            message.handledBy(this);
             if (lines.length >= GATHERED_BYTES) {
                 writeLines();
             }
@@ -92,40 +92,36 @@ final class LineThread extends Thread {
         }
     }
 
-    private void handle(Message message) {
-        if (message instanceof Message.Piece piece) {
-            body(piece.live(), piece.response(), piece.bytes(), piece.length());
-        } else if (message instanceof Message.Begin begin) {
-            begin(begin);
-        } else if (message instanceof Message.Respond respond) {
-            respond(respond);
-        } else if (message instanceof Message.End end) {
-            if (end.bytes() != null) {
-                body(end.live(), end.response(), end.bytes(), end.length());
-            }
-            end(end.live(), end.response(), end.tail());
-        } else if (message instanceof Message.Flush flush) {
-            if (flush.drained()) {
-                writeLines();
-                flush.done().countDown();
-            } else {
-                open.forEach(Live::drain);
-                shared.queue.order(new Message.Flush(flush.done(), true));
-            }
-        } else if (message instanceof Message.Reopen) {
+    void flush(Message.Flush flush) {
+        if (flush.drained()) {
             writeLines();
-            sink.reopen();
-            shared.outputGone = sink.isGone();
+            flush.done().countDown();
+        } else {
+            open.forEach(Live::drain);
+            shared.queue.order(new Message.Flush(flush.done(), true));
         }
     }
 
-    private void begin(Message.Begin begin) {
+    void reopen() {
+        writeLines();
+        sink.reopen();
+        shared.outputGone = sink.isGone();
+    }
+
+    void end(Message.End end) {
+        if (end.bytes() != null) {
+            body(end.live(), end.response(), end.bytes(), end.length());
+        }
+        end(end.live(), end.response(), end.tail());
+    }
+
+    void begin(Message.Begin begin) {
         Live live = begin.live();
         Cutting cutting = new Cutting();
         live.cutting = cutting;
         open.add(live);
         cutting.awaited = !begin.oneway();
-        PartWriter writer = writer(live.id, "req");
+        PartWriter writer = writer(live.id, PartWriter.Kind.REQUEST);
         cutting.request = new Cutting.Side(writer, settings, begin.headers());
         writer.head(new Heads.Request(
                 begin.tsMicros(), settings.service(), settings.host(), settings.inst(), live.n, begin.dir(), begin.proto(), begin.method(),
@@ -134,21 +130,21 @@ final class LineThread extends Thread {
         own(cutting);
     }
 
-    private void respond(Message.Respond respond) {
+    void respond(Message.Respond respond) {
         Live live = respond.live();
         Cutting cutting = live.cutting;
         if (cutting == null || !cutting.awaited) {
             return;
         }
         cutting.awaited = false;
-        PartWriter writer = writer(live.id, "res");
+        PartWriter writer = writer(live.id, PartWriter.Kind.RESPONSE);
         cutting.response = new Cutting.Side(writer, settings, respond.headers());
         writer.head(new Heads.Response(
                 respond.tsMicros(), respond.us(), respond.status(), settings.redactor().headers(respond.headers()), null).json(head));
         own(cutting);
     }
 
-    private void body(Live live, boolean response, byte[] bytes, int length) {
+    void body(Live live, boolean response, byte[] bytes, int length) {
         Cutting.Side side = side(live, response);
         if (side != null) {
             cost -= side.body(bytes, length, Message.Piece.cost(bytes));
@@ -194,7 +190,7 @@ final class LineThread extends Thread {
         }
     }
 
-    private PartWriter writer(String id, String part) {
+    private PartWriter writer(String id, PartWriter.Kind part) {
         PartWriter writer = spare.poll();
         return (writer == null ? new PartWriter(lines, settings.lineLimit(), settings.key()) : writer).open(id, part);
     }
@@ -274,7 +270,7 @@ final class LineThread extends Thread {
         }
         told = counts;
         long now = Identity.nowMicros();
-        PartWriter writer = writer(Identity.captureId(now, Identity.random(10)), "meta");
+        PartWriter writer = writer(Identity.captureId(now, Identity.random(10)), PartWriter.Kind.META);
         writer.head(new Heads.Meta(
                 now, settings.service(), settings.host(), settings.inst(), counts.begun(), counts.finished(), counts.dropped(),
                 counts.sampledOut()).json(head));

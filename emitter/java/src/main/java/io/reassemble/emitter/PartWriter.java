@@ -22,8 +22,6 @@ final class PartWriter {
     private static final int LONGEST_ESCAPE = 6;
     private static final byte[] NOTHING = {};
     private static final byte[] CAP1 = Bytes.of("{\"cap1\":\"");
-    private static final byte[] PART = Bytes.of("\",\"part\":\"");
-    private static final byte[] SEQ = Bytes.of("\",\"seq\":");
     private static final byte[] HEAD = Bytes.of(",\"head\":");
     private static final byte[] TEXT = Bytes.of(",\"text\":\"");
     private static final byte[] CRC = Bytes.of(",\"crc\":\"");
@@ -33,6 +31,20 @@ final class PartWriter {
     private static final byte[] END = Bytes.of("}\n");
     /** Most lines of a head, or of a body of 2 KiB, fit. */
     private static final int FIRST_LINE = 4096;
+
+    /** Which part of a capture. */
+    enum Kind {
+        REQUEST("req"), RESPONSE("res"), META("meta");
+
+        /** As lines name it. */
+        final String name;
+        private final byte[] onLine;
+
+        Kind(String name) {
+            this.name = name;
+            onLine = Bytes.of("\",\"part\":\"" + name + "\",\"seq\":");
+        }
+    }
 
     private final Bytes out;
     private final SigningKey key;
@@ -44,7 +56,7 @@ final class PartWriter {
     private final Bytes tailJson = new Bytes(128);
     private final Bytes wholeTail = new Bytes(128);
     private String id;
-    private String part;
+    private Kind part;
     private int seq;
     private boolean hasPiece;
     private boolean binary;
@@ -69,12 +81,8 @@ final class PartWriter {
         this.limit = limit - (key == null ? 0 : SIGNATURE);
     }
 
-    /**
-     * Turns to a part that begins.
-     *
-     * @param part {@code req}, {@code res} or {@code meta}
-     */
-    PartWriter open(String id, String part) {
+    /** Turns to a part that begins. */
+    PartWriter open(String id, Kind part) {
         this.id = id;
         this.part = part;
         seq = 0;
@@ -266,7 +274,7 @@ final class PartWriter {
     }
 
     private void open() {
-        line.clear().put(CAP1).ascii(id).put(PART).ascii(part).put(SEQ).number(seq);
+        line.clear().put(CAP1).ascii(id).put(part.onLine).number(seq);
     }
 
     private void next() {
@@ -277,7 +285,7 @@ final class PartWriter {
 
     private void close() {
         if (key != null) {
-            line.ascii(",\"sig\":\"").hex(key.sign(id, part, seq, of, headf, piece, tailf), 16).put((byte) '"');
+            line.ascii(",\"sig\":\"").hex(key.sign(id, part.name, seq, of, headf, piece, tailf), 16).put((byte) '"');
             headf = NOTHING;
             piece = NOTHING;
             tailf = NOTHING;

@@ -46,7 +46,12 @@ final class Conformance {
         String part = (String) vector.get("part");
         String secret = (String) vector.get("key");
         SigningKey key = secret == null ? null : SigningKey.of(secret, "the vector");
-        PartWriter writer = new PartWriter(out, number(vector.get("limit")).intValueExact(), key).open((String) vector.get("id"), part);
+        PartWriter.Kind kind = switch (part) {
+            case "req" -> PartWriter.Kind.REQUEST;
+            case "res" -> PartWriter.Kind.RESPONSE;
+            default -> PartWriter.Kind.META;
+        };
+        PartWriter writer = new PartWriter(out, number(vector.get("limit")).intValueExact(), key).open((String) vector.get("id"), kind);
         writer.head(head(part, Json.object(vector.get("head"))));
         if (part.equals("meta")) {
             writer.endMeta();
