@@ -141,6 +141,7 @@ final class CapturingResponse extends HttpServletResponseWrapper {
 
     private synchronized IOException failed(IOException fault) {
         try {
+            part.notSent();
             begin(false);
             part.fail("write failed: " + fault.getMessage());
         } catch (RuntimeException recycled) {
@@ -291,12 +292,7 @@ final class CapturingResponse extends HttpServletResponseWrapper {
 
         @Override
         public void onWritePossible() throws IOException {
-            CaptureContext before = CaptureContext.enter(capture.context);
-            try {
-                inner.onWritePossible();
-            } finally {
-                CaptureContext.leave(before);
-            }
+            capture.call(inner::onWritePossible);
         }
 
         @Override

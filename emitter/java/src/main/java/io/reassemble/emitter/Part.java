@@ -50,6 +50,13 @@ final class Part {
         }
     }
 
+    /** No response came, or none of it reached the client: where the capture is held, that makes it an error, whatever the status will say (C-2.3). */
+    synchronized void notSent() {
+        if (!begun && !ended) {
+            live.judge(true);
+        }
+    }
+
     synchronized boolean hasBegun() {
         return begun;
     }
@@ -203,8 +210,7 @@ final class Part {
             return;
         }
         if (!begun) {
-            // No response came: of what is held this makes an error.
-            live.judge(!error.isEmpty());
+            notSent();
             respond(null, null);
         }
         ended = true;

@@ -95,6 +95,28 @@ final class ServletCapture implements AsyncListener {
         async.addListener(this);
     }
 
+    /** The client does not send its request to the end: it hung up, most often, and then hears no answer, whatever the container makes of one. */
+    IOException readFailed(IOException fault) {
+        request.fail("read failed: " + fault.getMessage());
+        response.notSent();
+        return fault;
+    }
+
+    /** A callback of the app's. */
+    interface Callback {
+        void run() throws IOException;
+    }
+
+    /** Runs a callback within the request's context. */
+    void call(Callback callback) throws IOException {
+        CaptureContext before = CaptureContext.enter(context);
+        try {
+            callback.run();
+        } finally {
+            CaptureContext.leave(before);
+        }
+    }
+
     void finishUnlessAsync() {
         if (!isAsync) {
             finish();
