@@ -95,7 +95,7 @@ final class Bytes {
 
     Bytes number(long value) {
         if (value < 0) {
-            // Only a count that is a whole long wide: nothing else that lines hold is negative.
+            // A count of 64 bits: nothing that lines hold is negative.
             return ascii(Long.toUnsignedString(value));
         }
         int count = 1;

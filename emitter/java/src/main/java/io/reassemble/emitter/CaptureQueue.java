@@ -13,10 +13,10 @@ import java.util.function.LongSupplier;
  * nobody wakes it, save where the queue fills quickly.
  */
 final class CaptureQueue {
-    /** How long messages are let gather. */
-    private static final long LINGER_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
-    /** How often the reader looks again in vain before it sleeps. */
-    private static final int LINGER_ROUNDS = 25;
+    /** How long messages are let gather: so short that the work on them keeps no request's thread from a core for long. */
+    private static final long LINGER_NANOS = TimeUnit.MILLISECONDS.toNanos(5);
+    /** How often the reader looks again in vain before it sleeps: half a second in all. */
+    private static final int LINGER_ROUNDS = 100;
 
     /** What the reader does, by what wakes it: by itself alone; a filling queue; any message; any message or count. */
     private enum Reader { AWAKE, LINGERS, SLEEPS, SLEEPS_FOR_GOOD }
