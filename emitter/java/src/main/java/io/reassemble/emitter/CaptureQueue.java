@@ -14,9 +14,9 @@ import java.util.function.LongSupplier;
  */
 final class CaptureQueue {
     /** How long messages are let gather: so short that the work on them keeps no request's thread from a core for long. */
-    private static final long LINGER_NANOS = TimeUnit.MILLISECONDS.toNanos(5);
+    private static final long LINGER_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
     /** How often the reader looks again in vain before it sleeps: half a second in all. */
-    private static final int LINGER_ROUNDS = 100;
+    private static final int LINGER_ROUNDS = 50;
 
     /** What the reader does, by what wakes it: by itself alone; a filling queue; any message; any message or count. */
     private enum Reader { AWAKE, LINGERS, SLEEPS, SLEEPS_FOR_GOOD }
