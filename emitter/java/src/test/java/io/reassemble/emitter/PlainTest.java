@@ -348,6 +348,28 @@ class PlainTest {
     }
 
     @Test
+    void namesAreFoundHoweverTheyAreSpelled() {
+        Redactor redactor = new Redactor();
+        for (String[] one : new String[][] {
+            {"{\"pAssWord\":1}", "{\"pAssWord\":\"[redacted]\"}"}, {"{\"p\\u0061ssword\":1}", "{\"p\\u0061ssword\":\"[redacted]\"}"},
+            {"{\"passwor\":1}", "{\"passwor\":1}"}, {"no JSON", "no JSON"}, {"{\"a\\/b\":1}", "{\"a\\/b\":1}"}}) {
+            assertEquals(one[1], redacted(redactor, one[0]));
+        }
+        assertEquals("http://h/?p=1&%70wd=[redacted]", redactor.url("http://h/?p=1&%70wd=2"));
+        redactor.addName("a/b");
+        assertEquals("{\"a\\/b\":\"[redacted]\"}", redacted(redactor, "{\"a\\/b\":1}"));
+        redactor.addName("*");
+        assertEquals("{\"x\":\"[redacted]\"}", redacted(redactor, "{\"x\":1}"));
+        assertEquals("http://h/?p=[redacted]", redactor.url("http://h/?p=1"));
+    }
+
+    private static String redacted(Redactor redactor, String json) {
+        byte[] bytes = json.getBytes(java.nio.charset.StandardCharsets.UTF_8);
+        Bytes told = BodyRedactor.JSON.redact(redactor, new Bytes(bytes, bytes.length));
+        return new String(told.array, 0, told.length, java.nio.charset.StandardCharsets.UTF_8);
+    }
+
+    @Test
     void aFileIsAppendedToForItsOwnerAloneAndOpenedAgain(@TempDir Path folder) throws Exception {
         Path log = folder.resolve("app.log");
         Emitter emitter = builder().output(Output.file(log)).signingKey("k".repeat(32)).build();
