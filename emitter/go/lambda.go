@@ -3,9 +3,7 @@ package reassemble
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
-	"net/url"
 	"os"
 	"time"
 
@@ -66,7 +64,7 @@ func (h *lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, err
 	answer, err := h.next.Invoke(withLink(ctx, l), payload)
 	answered = true
 	if err != nil {
-		c.fail(response, withoutURL(err).Error())
+		c.fail(response, kindOf(err))
 	} else {
 		c.answerEvent(event, answer)
 	}
@@ -97,15 +95,6 @@ func (c *capture) answerEvent(event *lambdaEvent, payload []byte) {
 		c.body(response, answer.body)
 	}
 	c.end(response, nil)
-}
-
-// withoutURL leaves out what net/http says of a call that failed: its URL, which may hold secrets.
-func withoutURL(err error) error {
-	var call *url.Error
-	if errors.As(err, &call) {
-		return call.Err
-	}
-	return err
 }
 
 // functionURL names the function that is invoked.

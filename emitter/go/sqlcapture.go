@@ -44,7 +44,7 @@ func (c *sqlConn) exec(
 	started := c.begin(ctx, began, "exec", query, args)
 	switch {
 	case err != nil:
-		started.fail(response, err.Error())
+		started.failSQL(err)
 	case started != nil:
 		started.respond(&line.ResponseHead{Status: line.Status{Text: "ok"}, Headers: flatten(jsonHeaders())})
 		if rows, err := result.RowsAffected(); err == nil {
@@ -53,6 +53,18 @@ func (c *sqlConn) exec(
 		started.end(response, nil)
 	}
 	return result, err
+}
+
+// failSQL ends a statement's capture with its SQLSTATE, where the server gave one, and never with what the server says, which may hold values.
+func (c *capture) failSQL(err error) {
+	if c == nil {
+		return
+	}
+	var coded interface{ SQLState() string }
+	if errors.As(err, &coded) {
+		c.respond(&line.ResponseHead{Status: line.Status{Text: coded.SQLState()}})
+	}
+	c.fail(response, kindOf(err))
 }
 
 // ask captures a statement that gives rows, as they are read.
@@ -67,7 +79,7 @@ func (c *sqlConn) ask(
 	started := c.begin(ctx, began, "query", query, args)
 	switch {
 	case err != nil:
-		started.fail(response, err.Error())
+		started.failSQL(err)
 		return rows, err
 	case started == nil:
 		return rows, nil
@@ -96,7 +108,7 @@ func (r *sqlRows) Next(row []driver.Value) error {
 			r.capture.end(response, nil)
 		}
 	default:
-		r.capture.fail(response, err.Error())
+		r.capture.failSQL(err)
 	}
 	return err
 }
@@ -118,7 +130,7 @@ func (r *sqlRows) pass(row []driver.Value) {
 func (r *sqlRows) Close() error {
 	err := r.Rows.Close()
 	if err != nil {
-		r.capture.fail(response, err.Error())
+		r.capture.failSQL(err)
 	} else {
 		r.capture.end(response, nil)
 	}

@@ -196,7 +196,7 @@ func TestFailedStatementsAndLongResultsAreTold(t *testing.T) {
 	for _, x := range k.read().exchanges {
 		said[string(x.req.body)] = string(x.res.body) + x.res.tail.Error
 	}
-	equal(t, "failed", said[`{"statement":"drop table t"}`], "no table")
+	equal(t, "failed", said[`{"statement":"drop table t"}`], "*errors.errorString")
 	equal(t, "updated", said[`{"statement":"update t","args":{"pin":1,"password":"[redacted]"}}`], `{"rows_affected":3}`)
 	equal(t, "long", said[`{"statement":"select long"}`], "redact_buffer")
 }

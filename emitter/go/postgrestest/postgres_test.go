@@ -238,7 +238,7 @@ func TestTransactionsRunAsWithoutTheEmitter(t *testing.T) {
 		equal(t, "committed", count, 1)
 		all := captures()
 		equal(t, "captures", len(all), 5)
-		if last := all[len(all)-1]; !strings.Contains(last.Error, "read-only") || !last.Truncated || last.Response != "" {
+		if last := all[len(all)-1]; last.Error != "25006" || !last.Truncated || last.Response != "" {
 			t.Errorf("%+v", last)
 		}
 	})
@@ -272,12 +272,14 @@ func TestErrorsReachTheAppAndTheCapture(t *testing.T) {
 		if len(all) != 3 {
 			t.Fatalf("%+v", all)
 		}
-		for n, want := range []string{`relation "nowhere" does not exist`, "division by zero", ""} {
+		for n, want := range []string{"42P01", "22012", ""} {
 			if !strings.Contains(all[n].Error, want) || !all[n].Truncated {
 				t.Errorf("%q is not in %+v", want, all[n])
 			}
 		}
-		equal(t, "a time-out", all[2].Error, timedOut.Error())
+		if told := all[2].Error; told != "57014" && told != "context deadline exceeded" {
+			t.Errorf("a time-out is told as %q", told)
+		}
 	})
 }
 
