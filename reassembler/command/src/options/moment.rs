@@ -35,8 +35,8 @@ mod tests {
     fn times_are_dates_with_zones_or_how_long_ago() {
         assert_eq!("2026-11-22T05:00:00Z".parse(), Ok(Moment(1_795_323_600_000)));
         assert_eq!("2026-11-22T06:00:00.25+01:00".parse(), Ok(Moment(1_795_323_600_250)));
-        let [day, hour] = ["1d", "1h"].map(|text| text.parse::<Moment>().expect(text));
-        assert!(day < hour && Ok(hour) < "0s".parse());
+        let [day, hour, now] = ["1d", "1h", "0s"].map(|text| text.parse::<Moment>().expect(text));
+        assert!(day < hour && hour < now);
         for wrong in ["", "yesterday", "2026-11-22", "2026-11-22T05:00:00", "-1h", "24"] {
             assert!(wrong.parse::<Moment>().is_err(), "{wrong}");
         }
