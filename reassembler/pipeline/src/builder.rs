@@ -376,7 +376,6 @@ pub(crate) async fn connect(to: &DestinationConfig) -> Result<Destination, Store
     })
 }
 
-/// Opens the state that was named, or the destination's own. Runs over pipes alone take the first of its slots that is free.
 /// Whether an input's id is a log group's.
 fn is_group(id: u64) -> bool {
     (FIRST_GROUP_ID..FIRST_PASSING_ID).contains(&id)
@@ -387,6 +386,7 @@ fn decode_row(id: u64, row: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), RunErro
         .ok_or_else(|| RunError::Restore(format!("the position of input {id} in the state cannot be read")))
 }
 
+/// Opens the state that was named, or the destination's own. Runs over pipes alone take the first of its slots that is free.
 fn open_spool(config: &Config) -> Result<(Spool, Restored, PathBuf), StateError> {
     let open = |dir: PathBuf| {
         let (spool, restored) = Spool::open(spool_config(&config.store, &dir))?;
