@@ -42,7 +42,10 @@ pub struct WholeFile {
 /// Where the bytes come from.
 enum Reading {
     /// Its first bytes are to tell how it is compressed.
-    Start { source: Box<dyn Read + Send>, first: Vec<u8> },
+    Start {
+        source: Box<dyn Read + Send>,
+        first: Vec<u8>,
+    },
     Decompressed(Box<dyn Read + Send>),
     Done,
 }

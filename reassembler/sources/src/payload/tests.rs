@@ -60,7 +60,8 @@ fn the_order_of_keys_and_white_space_do_not_matter() {
 #[test]
 fn it_does_not_matter_how_the_bytes_come() {
     let damaged = document(&["lost?", "torn"]).replace("torn\"}]}", "torn");
-    let payload = format!("{}{CONTROL}stray\n{}{damaged}{}", document(&["one"]), document(&["é \u{1f600}"]), document(&["last"]));
+    let payload =
+        format!("{}{CONTROL}stray\n{}{damaged}{}", document(&["one"]), document(&["é \u{1f600}"]), document(&["last"]));
     let expected = whole(&payload);
     assert_eq!(expected.1.failures, 1, "{}", expected.0);
     let bytes = payload.as_bytes();
@@ -121,7 +122,8 @@ fn a_log_message_is_no_document() {
 #[test]
 fn other_text_between_documents_stays_lines() {
     let one = document(&["one"]);
-    let (text, counts) = whole(&format!("{one}\nINFO {{\"a\":1}}\n{{\"owner\":\"bob\"}}\n{one}{{\"other\":2}}{one}tail"));
+    let (text, counts) =
+        whole(&format!("{one}\nINFO {{\"a\":1}}\n{{\"owner\":\"bob\"}}\n{one}{{\"other\":2}}{one}tail"));
     let glued = text.find('<').unwrap();
     assert_eq!(&text[..glued], "one\nINFO {\"a\":1}\n{\"owner\":\"bob\"}\none\n{\"other\":2}\n");
     assert!(text.ends_with(">\none\ntail"), "{text}");
