@@ -1,5 +1,6 @@
 //! What a run is told: one validated structure, made by the command line from flags, environment and file.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ pub struct InputConfig {
     pub follow: Vec<String>,
     /// Files to read to their end, in this order; `-` is standard input.
     pub files: Vec<PathBuf>,
+    /// Objects to read to their end, behind the files and in this order.
+    pub objects: Vec<ObjectsConfig>,
     /// Whether standard input is read.
     pub stdin: bool,
     /// Whether standard input's ordinary lines go on to standard output.
@@ -25,6 +28,31 @@ pub struct InputConfig {
     pub max_line_bytes: usize,
     /// How often followed files are looked at where no events come.
     pub poll_interval: Duration,
+}
+
+/// Objects of a bucket that are read as files are.
+#[derive(Clone, Debug)]
+pub struct ObjectsConfig {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The object's key; where there is no such object, all below it are meant. Without slashes at its ends, empty for the whole bucket.
+    pub key: String,
+    /// How to talk to the store.
+    pub options: S3Options,
+}
+
+impl ObjectsConfig {
+    /// The bucket, as one connects to it.
+    pub(crate) fn place(&self) -> DestinationConfig {
+        let ObjectsConfig { bucket, options, .. } = self;
+        DestinationConfig::S3 { bucket: bucket.clone(), prefix: String::new(), options: options.clone() }
+    }
+}
+
+impl fmt::Display for ObjectsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
 }
 
 /// Compression of stored batches.

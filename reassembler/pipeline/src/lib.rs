@@ -16,6 +16,7 @@ mod input_row;
 mod intake;
 pub mod ledger;
 mod lines;
+mod objects;
 mod patient;
 mod process;
 mod queue;
