@@ -209,6 +209,7 @@ impl Builder {
             memory_bytes: config.store.memory_bytes / ASSEMBLER_SHARE,
             signing: config.signing.clone(),
             processor: self.processor.clone(),
+            read_at_us: input.read_at_us,
         };
         let mut intake = Intake::new(intake, reader.clone(), &base, carried, store.clone())?;
         intake.set_time(Duration::ZERO, crate::core::wall_us());

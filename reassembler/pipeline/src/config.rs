@@ -28,6 +28,9 @@ pub struct InputConfig {
     pub max_line_bytes: usize,
     /// How often followed files are looked at where no events come.
     pub poll_interval: Duration,
+    /// When lines count as read, in microseconds since the Unix epoch; `None`: when they are read. It stands in what has no usable time of its
+    /// own, so runs over the same lines store the same bytes where it is the same.
+    pub read_at_us: Option<i64>,
 }
 
 /// Objects of a bucket that are read as files are.
@@ -35,7 +38,8 @@ pub struct InputConfig {
 pub struct ObjectsConfig {
     /// The bucket's name.
     pub bucket: String,
-    /// The object's key; where there is no such object, all below it are meant. Without slashes at its ends, empty for the whole bucket.
+    /// All objects below this are meant, as below a folder; where there are none, the one of this key. Without slashes at its ends, empty for the
+    /// whole bucket.
     pub key: String,
     /// How to talk to the store.
     pub options: S3Options,

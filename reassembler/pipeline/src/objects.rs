@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::builder::connect;
 use crate::config::ObjectsConfig;
+use crate::run::RunError;
 
 /// Messages that may wait for the core: pieces of an object are a read from the network, 8 to some 400 KiB.
 const AHEAD: usize = 8;
@@ -95,13 +96,14 @@ impl Objects {
     ///
     /// # Errors
     /// What keeps the bucket from being read at all.
-    pub(crate) fn open(config: &ObjectsConfig, runtime: &Runtime) -> Result<Self, StoreError> {
+    pub(crate) fn open(config: &ObjectsConfig, runtime: &Runtime) -> Result<Self, RunError> {
         let place = printable(&config.to_string());
-        let (bucket, first) = runtime.block_on(async {
+        let found = runtime.block_on(async {
             let bucket = connect(&config.place()).await?;
             let first = First::find(&bucket, &config.key).await?;
-            Ok::<_, StoreError>((bucket, first))
-        })?;
+            Ok((bucket, first))
+        });
+        let (bucket, first) = found.map_err(|source| RunError::Objects { place: place.clone(), source })?;
         let (sender, receiver) = mpsc::channel(AHEAD);
         let mut objects = Objects {
             place: place.clone(),
@@ -224,20 +226,23 @@ impl Read for ObjectReader {
 enum First {
     /// One object.
     One { key: String, body: ObjectBody },
-    /// What is below it: the first page that is not empty, or the last.
+    /// What is below it: the first page with objects that hold lines, if there are any.
     Page { objects: Vec<ListedObject>, skipped: u64, listing: Listing },
 }
 
 impl First {
     async fn find(bucket: &Destination, key: &str) -> Result<First, StoreError> {
-        if !key.is_empty()
+        // First, for stores that keep objects as files answer with an error where an object of a folder's name is asked for.
+        let mut listing = bucket.list_below(key);
+        let mut skipped = 0;
+        let objects = page(&mut listing, &mut skipped).await?;
+        if objects.is_empty()
+            && skipped == 0
+            && !key.is_empty()
             && let Some(body) = bucket.open(key).await?
         {
             return Ok(First::One { key: key.to_owned(), body });
         }
-        let mut listing = bucket.list_below(key);
-        let mut skipped = 0;
-        let objects = page(&mut listing, &mut skipped).await?;
         Ok(First::Page { objects, skipped, listing })
     }
 }

@@ -75,6 +75,14 @@ pub enum RunError {
     /// An input.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Objects that are to be read.
+    #[error("cannot read {place}: {source}")]
+    Objects {
+        /// The bucket and key.
+        place: String,
+        /// What the store says.
+        source: StoreError,
+    },
     /// The destination's configuration.
     #[error(transparent)]
     Destination(#[from] StoreError),
@@ -105,6 +113,7 @@ impl RunError {
             RunError::Retention
                 | RunError::Source(SourceError::Pattern { .. })
                 | RunError::Destination(StoreError::Config(_))
+                | RunError::Objects { source: StoreError::Config(_), .. }
         )
     }
 }

@@ -68,9 +68,9 @@ struct CheckArgs {
 struct FileArgs {
     /// Log files to read to their end, also .gz and .zst, or objects, s3://bucket/prefix; `-` is standard input
     ///
-    /// What CloudWatch Logs hands to a subscription is read too, as it lies in Firehose's objects. Of s3://bucket/prefix the object of that
-    /// key is read, or all below it, save stored exchanges; --s3-… apply to it. Reading a file again stores nothing twice. Without FILE and
-    /// --follow, standard input is read. A file named like a command is written with its directory: ./exec.
+    /// What CloudWatch Logs hands to a subscription is read too, as it lies in Firehose's objects. Of s3://bucket/prefix all objects
+    /// below it are read, save stored exchanges, or the one of that key; --s3-… apply to it. Reading a file again stores nothing twice.
+    /// Without FILE and --follow, standard input is read. A file named like a command is written with its directory: ./exec.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }

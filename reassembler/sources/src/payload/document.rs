@@ -25,6 +25,8 @@ pub(super) struct Gathered {
     /// Messages with their newlines.
     pub(super) lines: Vec<u8>,
     pub(super) events: u64,
+    /// The time of the first event.
+    pub(super) first_ms: Option<i64>,
     /// Whether it was read to its end.
     pub(super) whole: bool,
     has_owner: bool,
@@ -160,6 +162,7 @@ impl<'de> Visitor<'de> for Events<'_> {
 #[derive(Deserialize)]
 #[serde(field_identifier, rename_all = "camelCase")]
 enum EventKey {
+    Timestamp,
     Message,
     #[serde(other)]
     Unknown,
@@ -183,7 +186,7 @@ impl<'de> Visitor<'de> for Event<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Gathered { lines, events, .. } = self.0;
+        let Gathered { lines, events, first_ms, .. } = self.0;
         let mut has_message = false;
         while let Some(key) = map.next_key()? {
             match key {
@@ -194,6 +197,10 @@ impl<'de> Visitor<'de> for Event<'_> {
                     }
                     *events += 1;
                     has_message = true;
+                }
+                EventKey::Timestamp => {
+                    let at: i64 = map.next_value()?;
+                    first_ms.get_or_insert(at);
                 }
                 EventKey::Unknown => {
                     map.next_value::<IgnoredAny>()?;

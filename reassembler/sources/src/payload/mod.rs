@@ -41,6 +41,8 @@ pub enum Found<'a> {
         log_group: &'a str,
         /// The log stream's name likewise.
         log_stream: &'a str,
+        /// The time of the first event, in milliseconds since the Unix epoch.
+        first_ms: Option<i64>,
         /// The messages, each with a newline at its end.
         lines: &'a [u8],
     },
@@ -208,8 +210,8 @@ impl Documents {
         } else if gathered.whole || gathered.events > 0 {
             self.counts.documents += 1;
             self.counts.events += gathered.events;
-            let Gathered { log_group, log_stream, lines, .. } = gathered;
-            out(Found::Document { log_group, log_stream, lines });
+            let Gathered { log_group, log_stream, lines, first_ms, .. } = gathered;
+            out(Found::Document { log_group, log_stream, first_ms: *first_ms, lines });
         }
     }
 

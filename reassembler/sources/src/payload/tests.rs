@@ -159,7 +159,9 @@ fn broken_unicode_in_a_message_is_no_damage() {
     let mut documents = Documents::default();
     let mut lines = Vec::new();
     documents.push(&payload, &mut |found| match found {
-        Found::Document { lines: found, log_group: "/shop", log_stream: "a" } => lines.extend_from_slice(found),
+        Found::Document { lines: found, log_group: "/shop", log_stream: "a", first_ms: Some(1_510_254_469_274) } => {
+            lines.extend_from_slice(found)
+        }
         other => panic!("{other:?}"),
     });
     assert!(lines.starts_with(b"\xff") && lines.ends_with(b"\n"));
