@@ -104,7 +104,7 @@ impl WholeFile {
             id,
             name: name.to_owned(),
             place: name.to_owned(),
-            reading: Reading::Start { source, first: Vec::with_capacity(MAGIC_BYTES) },
+            reading: Reading::Start { source, first: Vec::new(), again: false },
             codec: Codec::Plain,
             content: Content::Unknown(Vec::new()),
             consumed,
@@ -157,17 +157,24 @@ impl WholeFile {
 
     /// Reads decompressed bytes; none at the end.
     fn fill(&mut self, block: &mut [u8]) -> io::Result<usize> {
-        while let Reading::Start { source, first } = &mut self.reading {
+        while let Reading::Start { source, first, .. } = &mut self.reading {
             let mut magic = [0; MAGIC_BYTES];
             let read = source.read(&mut magic[..MAGIC_BYTES - first.len()])?;
             first.extend_from_slice(&magic[..read]);
             if read > 0 && first.len() < MAGIC_BYTES {
                 continue;
             }
-            if let Reading::Start { source, first } = std::mem::replace(&mut self.reading, Reading::Done) {
-                self.codec = Codec::detect(&first).unwrap_or(Codec::Plain);
-                let whole = Box::new(io::Cursor::new(first).chain(source));
-                self.reading = Reading::Decompressed(decompress(whole, self.codec)?);
+            if let Reading::Start { source, first, again } = std::mem::replace(&mut self.reading, Reading::Done) {
+                let codec = Codec::detect(&first).unwrap_or(Codec::Plain);
+                let source = decompress(Box::new(io::Cursor::new(first).chain(source)), codec)?;
+                self.reading = if codec == Codec::Gzip && !again {
+                    Reading::Start { source, first: Vec::new(), again: true }
+                } else {
+                    Reading::Decompressed(source)
+                };
+                if !again {
+                    self.codec = codec;
+                }
             }
         }
         match &mut self.reading {

@@ -9,7 +9,7 @@
 //!
 //! - One document is held at a time, at most [`MAX_DOCUMENT_BYTES`].
 //! - What is damaged, too long or of another shape is told with its place, the events before the damage are given, and the next document is
-//!   looked for. A document begins with a [marker](marker::Marker) that cannot stand in a JSON string, for a quote is escaped there: so no log
+//!   looked for. A document begins with a marker that cannot stand in a JSON string, for a quote is escaped there: so no log
 //!   message can pass for a document.
 //! - What stands between documents is no document, and its lines are given as they are: nothing is lost where an app's log happens to begin as
 //!   a payload does.
