@@ -41,10 +41,12 @@ pub struct WholeFile {
 
 /// Where the bytes come from.
 enum Reading {
-    /// Its first bytes are to tell how it is compressed.
+    /// Its first bytes are to tell how it is compressed; once more where it was, for Firehose compresses again what CloudWatch Logs has
+    /// compressed, unless it is told not to.
     Start {
         source: Box<dyn Read + Send>,
         first: Vec<u8>,
+        again: bool,
     },
     Decompressed(Box<dyn Read + Send>),
     Done,
