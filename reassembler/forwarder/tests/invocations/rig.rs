@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 
 use crate::runtime_api::{Outcome, RuntimeApi};
 
-/// An S3 server; the bucket is made by who wants it.
+/// An S3 server with a bucket.
 struct S3 {
     dir: TempDir,
     address: SocketAddr,
@@ -30,6 +30,7 @@ struct S3 {
 impl S3 {
     fn start() -> S3 {
         let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("bucket")).unwrap();
         let mut service = S3ServiceBuilder::new(FileSystem::new(dir.path()).unwrap());
         service.set_auth(SimpleAuth::from_single("key", "secret"));
         let service = service.build();
@@ -57,31 +58,40 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// With a bucket, and variables beside those that it needs.
+    /// With variables beside those that it needs.
     pub(crate) fn start(variables: &[(&str, &str)]) -> Rig {
-        let rig = Rig::without_bucket(variables);
-        rig.make_bucket();
-        rig
+        Rig::start_with_secret("secret", variables)
     }
 
-    pub(crate) fn without_bucket(variables: &[(&str, &str)]) -> Rig {
+    /// Likewise, with a secret that is perhaps not S3's.
+    pub(crate) fn start_with_secret(secret: &str, variables: &[(&str, &str)]) -> Rig {
         let (api, s3, temporary) = (RuntimeApi::start(), S3::start(), tempfile::tempdir().unwrap());
         // What an invocation left that was killed.
         fs::create_dir_all(temporary.path().join("reassemble-forwarder/left")).unwrap();
+        let credentials = temporary.path().join("credentials");
         let function = command()
+            .env_remove("AWS_ACCESS_KEY_ID")
+            .env_remove("AWS_SECRET_ACCESS_KEY")
+            .env("AWS_SHARED_CREDENTIALS_FILE", &credentials)
+            .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_LAMBDA_RUNTIME_API", api.address.to_string())
             .env("TMPDIR", temporary.path())
             .env("REASSEMBLE_S3_ENDPOINT", format!("http://{}", s3.address))
             .env("REASSEMBLE_TO", "s3://bucket/captures")
             .env("REASSEMBLE_NO_DECODE", "true")
+            .env("REASSEMBLE_LOG_LEVEL", "off")
             .envs(variables.iter().copied())
             .spawn()
             .unwrap();
-        Rig { api, s3, temporary, function }
+        let rig = Rig { api, s3, temporary, function };
+        rig.set_secret(secret);
+        rig
     }
 
-    pub(crate) fn make_bucket(&self) {
-        fs::create_dir(self.s3.dir.path().join("bucket")).unwrap();
+    /// What the function signs with from its next invocation on.
+    pub(crate) fn set_secret(&self, secret: &str) {
+        let text = format!("[default]\naws_access_key_id = key\naws_secret_access_key = {secret}\n");
+        fs::write(self.temporary.path().join("credentials"), text).unwrap();
     }
 
     /// Invokes the function; what it kept meanwhile is gone.
