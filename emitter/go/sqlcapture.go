@@ -1,6 +1,7 @@
 package reassemble
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"encoding/json"
@@ -212,13 +213,29 @@ func appendRow(out []byte, columns []string, row []driver.Value) []byte {
 
 // appendJSON appends one value. Bytes are text where they are UTF-8, as many drivers give text so, and else base64.
 func appendJSON(out []byte, value any) []byte {
-	if bytes, ok := value.([]byte); ok && bytes != nil && utf8.Valid(bytes) {
-		value = string(bytes)
+	switch value := value.(type) {
+	case string:
+		return line.AppendString(out, value)
+	case []byte:
+		if value != nil && utf8.Valid(value) {
+			return line.AppendString(out, string(value))
+		}
 	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		// A driver may take values that JSON has not, such as infinity.
-		text = []byte("null")
+	return append(out, marshal(value)...)
+}
+
+// marshal gives null for what JSON has not, such as infinity. Where a driver takes types of the app, their faults are not the app's to see.
+func marshal(value any) (text []byte) {
+	defer func() {
+		if recover() != nil {
+			text = []byte("null")
+		}
+	}()
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if encoder.Encode(value) != nil {
+		return []byte("null")
 	}
-	return append(out, text...)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }
