@@ -61,10 +61,12 @@ impl Forwarder {
         }
         config.timeout = NEVER;
         config.store.batch_age = NEVER;
+        // What a batch leaves open is joined with what others have.
+        config.process.decode_incomplete = false;
         let folder = std::env::temp_dir().join(FOLDER);
         match fs::remove_dir_all(&folder) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(ForwardError::Folder { path: folder, source });
+                Err(ForwardError::Folder { path: folder, source })
             }
             _ => Ok(Forwarder { config, firehose, folder }),
         }

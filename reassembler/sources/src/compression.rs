@@ -80,7 +80,7 @@ pub(crate) fn decompress(source: Box<dyn Read + Send>, codec: Codec) -> io::Resu
 struct Members<R: Read>(Place<R>);
 
 enum Place<R: Read> {
-    Member(flate2::bufread::GzDecoder<BufReader<R>>),
+    Member(Box<flate2::bufread::GzDecoder<BufReader<R>>>),
     /// Behind a member.
     Between(BufReader<R>),
     End,
@@ -89,7 +89,7 @@ enum Place<R: Read> {
 impl<R: Read> Members<R> {
     fn new(source: R) -> Self {
         let source = BufReader::with_capacity(INPUT_BYTES, source);
-        Self(Place::Member(flate2::bufread::GzDecoder::new(source)))
+        Self(Place::Member(Box::new(flate2::bufread::GzDecoder::new(source))))
     }
 }
 
@@ -120,7 +120,7 @@ impl<R: Read> Read for Members<R> {
             }
             self.0 = match std::mem::replace(&mut self.0, Place::End) {
                 Place::Member(decoder) => Place::Between(decoder.into_inner()),
-                Place::Between(source) => Place::Member(flate2::bufread::GzDecoder::new(source)),
+                Place::Between(source) => Place::Member(Box::new(flate2::bufread::GzDecoder::new(source))),
                 Place::End => Place::End,
             };
         }
