@@ -1,6 +1,6 @@
 //! Putting a run together: the state, the destination, the inputs and the threads, from a [`Config`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +23,7 @@ use crate::input_row;
 use crate::intake::{Intake, IntakeConfig};
 use crate::ledger::Ledger;
 use crate::log_groups::{FIRST_GROUP_ID, LogGroups};
+use crate::objects::Objects;
 use crate::patient::PatientSpool;
 use crate::process::Processor;
 use crate::queue::{Receiver, Sender, queue};
@@ -222,9 +223,14 @@ impl Builder {
             memory_bytes: config.store.memory_bytes / ASSEMBLER_SHARE,
             signing: config.signing.clone(),
             processor: self.processor.clone(),
+            read_at_us: input.read_at_us,
         };
         let mut intake = Intake::new(intake, reader.clone(), &base, carried, store.clone())?;
         intake.set_time(Duration::ZERO, crate::core::wall_us());
+        let mut objects = VecDeque::new();
+        for config in &input.objects {
+            objects.push_back(Objects::open(config, &runtime)?);
+        }
         let files: Vec<PathBuf> = input.files.iter().filter(|path| *path != Path::new("-")).cloned().collect();
         let ages = !config.input.follow.is_empty()
             || config.input.stdin
@@ -237,6 +243,7 @@ impl Builder {
             files: Files {
                 total_bytes: files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum(),
                 waiting: files.into(),
+                objects,
                 current: None,
                 max_line_bytes: input.max_line_bytes,
                 next_id: self.passing_ids,
@@ -396,8 +403,10 @@ fn open_spool(config: &Config) -> Result<(Spool, Restored, PathBuf), StateError>
         return open(dir.clone());
     }
     let input = &config.input;
-    let has_positions =
-        !input.follow.is_empty() || input.cloudwatch.is_some() || input.files.iter().any(|path| path != Path::new("-"));
+    let has_positions = !input.follow.is_empty()
+        || input.cloudwatch.is_some()
+        || !input.objects.is_empty()
+        || input.files.iter().any(|path| path != Path::new("-"));
     if has_positions {
         return open(state_dir::for_files(&config.store.to));
     }

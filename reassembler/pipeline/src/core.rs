@@ -20,6 +20,7 @@ use crate::forward::Feed;
 use crate::intake::{COMMIT_CLOSED, Intake};
 use crate::ledger::Ledger;
 use crate::log_groups::LogGroups;
+use crate::objects::{Next, Objects};
 use crate::queue::{Popped, Receiver, Sender};
 use crate::run::{RunError, StatusBoard};
 use crate::store_thread::{CommitRequest, StoreGauges, StoreMessage};
@@ -106,9 +107,10 @@ pub(crate) struct Core {
     pub(crate) commits: Commits,
 }
 
-/// Files that are read to their end, one after the other.
+/// Files that are read to their end, one after the other, and then objects.
 pub(crate) struct Files {
     pub(crate) waiting: VecDeque<PathBuf>,
+    pub(crate) objects: VecDeque<Objects>,
     pub(crate) current: Option<WholeFile>,
     pub(crate) max_line_bytes: usize,
     pub(crate) next_id: Box<dyn FnMut() -> InputId + Send>,
@@ -523,10 +525,13 @@ impl Files {
     /// Reads on in the current file, or opens the next. False where there is none left.
     fn read(&mut self, intake: &mut Intake) -> bool {
         if self.current.is_none() {
-            let Some(path) = self.waiting.pop_front() else { return false };
-            match WholeFile::open((self.next_id)(), &path, self.max_line_bytes) {
-                Ok(file) => self.current = Some(file),
-                Err(error) => self.refused(&path, &error, intake),
+            if let Some(path) = self.waiting.pop_front() {
+                match WholeFile::open((self.next_id)(), &path, self.max_line_bytes) {
+                    Ok(file) => self.current = Some(file),
+                    Err(error) => self.refused(&path, &error, intake),
+                }
+            } else if !self.next_object(intake) {
+                return false;
             }
         }
         if let Some(file) = &mut self.current {
@@ -539,8 +544,30 @@ impl Files {
         true
     }
 
+    /// Opens the next object, if it has come. False where there is none left.
+    fn next_object(&mut self, intake: &mut Intake) -> bool {
+        let Some(objects) = self.objects.front_mut() else { return false };
+        match objects.next() {
+            Next::NotYet => {}
+            Next::Object { name, bytes, reader } => {
+                let id = (self.next_id)();
+                self.current = Some(WholeFile::from_reader(id, &name, bytes, reader, self.max_line_bytes));
+            }
+            Next::Failed(why) => {
+                tracing::error!("{why}");
+                intake.ledger().input_failures += 1;
+            }
+            Next::End => {
+                self.done_bytes += objects.listed_bytes() - objects.opened_bytes();
+                self.total_bytes += objects.listed_bytes();
+                self.objects.pop_front();
+            }
+        }
+        true
+    }
+
     fn is_done(&self) -> bool {
-        self.waiting.is_empty() && self.current.is_none()
+        self.waiting.is_empty() && self.objects.is_empty() && self.current.is_none()
     }
 
     fn refused(&mut self, path: &std::path::Path, error: &SourceError, intake: &mut Intake) {
@@ -550,6 +577,7 @@ impl Files {
 
     fn progress(&self) -> (u64, u64) {
         let current = self.current.as_ref().map_or(0, |file| file.progress().consumed_bytes);
-        (self.done_bytes + current, self.total_bytes)
+        let listed: u64 = self.objects.iter().map(Objects::listed_bytes).sum();
+        (self.done_bytes + current, self.total_bytes + listed)
     }
 }

@@ -79,6 +79,14 @@ pub enum RunError {
     /// Log groups of CloudWatch Logs.
     #[error(transparent)]
     LogGroups(#[from] LogsError),
+    /// Objects that are to be read.
+    #[error("cannot read {place}: {source}")]
+    Objects {
+        /// The bucket and key.
+        place: String,
+        /// What the store says.
+        source: StoreError,
+    },
     /// The destination's configuration.
     #[error(transparent)]
     Destination(#[from] StoreError),
@@ -110,6 +118,7 @@ impl RunError {
                 | RunError::Source(SourceError::Pattern { .. })
                 | RunError::LogGroups(LogsError::Config(_))
                 | RunError::Destination(StoreError::Config(_))
+                | RunError::Objects { source: StoreError::Config(_), .. }
         )
     }
 }

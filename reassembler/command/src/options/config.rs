@@ -7,8 +7,8 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use reassemble_pipeline::config::{
-    CloudWatchConfig, Config, DestinationConfig, InputConfig, ProcessConfig, Retention, S3Options, SigningConfig,
-    StoreConfig,
+    CloudWatchConfig, Config, DestinationConfig, InputConfig, ObjectsConfig, ProcessConfig, Retention, S3Options,
+    SigningConfig, StoreConfig,
 };
 
 use super::keys;
@@ -50,8 +50,10 @@ pub(crate) fn stdin_is_terminal() -> bool {
 /// Settings that contradict each other or lie out of range, a key file that is none, and a run without input.
 pub(crate) fn config(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<Config, Failure> {
     let settings = &resolved.settings;
+    let input = input(resolved, inputs)?;
+    let to = if input.objects.is_empty() { destination(resolved)? } else { place(resolved) };
     let config = Config {
-        input: input(resolved, inputs)?,
+        input,
         timeout: settings.lines.timeout.0,
         signing: signing(resolved)?,
         process: ProcessConfig {
@@ -62,7 +64,7 @@ pub(crate) fn config(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<Config,
             decode_incomplete: true,
             decode_limit_bytes: settings.content.decode_limit.0,
         },
-        store: store(resolved)?,
+        store: store(resolved, to)?,
     };
     if settings.content.no_redact {
         for key in ["redact-header", "redact-query"] {
@@ -99,7 +101,12 @@ fn input(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<InputConfig, Failur
     if let Some(flag) = options.into_iter().find(|flag| input.cloudwatch.is_none() && resolved.is_flag(flag)) {
         return usage(format!("--{flag} belongs to --cloudwatch LOG-GROUP"));
     }
-    input.files = files.to_vec();
+    for file in *files {
+        match file.to_str().filter(|name| name.starts_with("s3://")) {
+            Some(name) => input.objects.push(objects(resolved, name)?),
+            None => input.files.push(file.clone()),
+        }
+    }
     let named = files.iter().filter(|file| file.as_path() == Path::new("-")).count();
     if named > 1 {
         return usage("standard input (-) is named twice");
@@ -171,7 +178,7 @@ pub(crate) fn max_line_bytes(resolved: &Resolved) -> Result<usize, Failure> {
     Ok(usize::try_from(max_line).unwrap_or(usize::MAX))
 }
 
-fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {
+fn store(resolved: &Resolved, to: DestinationConfig) -> Result<StoreConfig, Failure> {
     let storage = &resolved.settings.storage;
     if storage.batch_bytes.0 == 0 {
         return usage(format!("{} must be more than nothing", resolved.name_of("batch-bytes")));
@@ -199,7 +206,7 @@ fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {
         }
     }
     Ok(StoreConfig {
-        to: destination(resolved)?,
+        to,
         state: storage.state.clone(),
         batch_bytes: storage.batch_bytes.0,
         batch_age: storage.batch_age.0,
@@ -240,31 +247,50 @@ pub(crate) fn retention(resolved: &Resolved) -> Retention {
 /// # Errors
 /// An `--s3-…` flag beside a directory.
 pub(crate) fn destination(resolved: &Resolved) -> Result<DestinationConfig, Failure> {
-    let settings = &resolved.settings.destination;
-    match &settings.to {
-        Destination::Dir(path) => {
-            let flags = ["s3-endpoint", "s3-region", "s3-path-style", "s3-storage-class", "s3-sse-kms", "s3-checksums"];
-            if let Some(flag) = flags.into_iter().find(|flag| resolved.is_flag(flag)) {
-                return usage(format!(
-                    "--{flag} belongs to --to s3://bucket/prefix, and {} is a directory",
-                    path.display()
-                ));
-            }
-            Ok(DestinationConfig::Dir(path.clone()))
+    let place = place(resolved);
+    if let DestinationConfig::Dir(path) = &place {
+        let flags = ["s3-endpoint", "s3-region", "s3-path-style", "s3-storage-class", "s3-sse-kms", "s3-checksums"];
+        if let Some(flag) = flags.into_iter().find(|flag| resolved.is_flag(flag)) {
+            return usage(format!(
+                "--{flag} belongs to --to s3://bucket/prefix, and {} is a directory",
+                path.display()
+            ));
         }
-        Destination::S3 { bucket, prefix } => Ok(DestinationConfig::S3 {
-            bucket: bucket.clone(),
-            prefix: prefix.clone(),
-            options: S3Options {
-                endpoint: settings.s3_endpoint.as_ref().map(|endpoint| endpoint.0.clone()),
-                region: settings.s3_region.clone(),
-                path_style: settings.s3_path_style,
-                storage_class: settings.s3_storage_class.as_ref().map(|class| class.0.clone()),
-                sse_kms_key: settings.s3_sse_kms.clone(),
-                checksums_when_required: settings.s3_checksums == Checksums::Required,
-                timeout: Some(resolved.settings.storage.upload_timeout.0),
-            },
-        }),
+    }
+    Ok(place)
+}
+
+/// The destination, whatever flags stand beside it.
+fn place(resolved: &Resolved) -> DestinationConfig {
+    match &resolved.settings.destination.to {
+        Destination::Dir(path) => DestinationConfig::Dir(path.clone()),
+        Destination::S3 { bucket, prefix } => {
+            DestinationConfig::S3 { bucket: bucket.clone(), prefix: prefix.clone(), options: s3_options(resolved) }
+        }
+    }
+}
+
+/// Objects that are named as a file.
+fn objects(resolved: &Resolved, name: &str) -> Result<ObjectsConfig, Failure> {
+    match name.parse() {
+        Ok(Destination::S3 { bucket, prefix }) => {
+            Ok(ObjectsConfig { bucket, key: prefix, options: s3_options(resolved) })
+        }
+        Ok(Destination::Dir(_)) => usage(format!("cannot read '{name}': write s3://bucket/prefix")),
+        Err(why) => usage(format!("cannot read '{name}': {why}")),
+    }
+}
+
+fn s3_options(resolved: &Resolved) -> S3Options {
+    let settings = &resolved.settings.destination;
+    S3Options {
+        endpoint: settings.s3_endpoint.as_ref().map(|endpoint| endpoint.0.clone()),
+        region: settings.s3_region.clone(),
+        path_style: settings.s3_path_style,
+        storage_class: settings.s3_storage_class.as_ref().map(|class| class.0.clone()),
+        sse_kms_key: settings.s3_sse_kms.clone(),
+        checksums_when_required: settings.s3_checksums == Checksums::Required,
+        timeout: Some(resolved.settings.storage.upload_timeout.0),
     }
 }
 
@@ -393,6 +419,19 @@ mod tests {
         assert!(made("a.log --sig-max-age 1h", "", true).expect_err("alone").contains("belongs to --key-file"));
         let said = made("a.log", "key-file = \"/no/such\"", true).expect_err("missing");
         assert!(said.starts_with("invalid value '/no/such' for 'key-file' in x.toml, line 1: No such file"), "{said}");
+    }
+
+    #[test]
+    fn objects_are_named_as_files_are() {
+        let config =
+            made("a.log s3://logs/x/y/ s3://other --s3-region eu-west-1 --to captures", "", true).expect("good");
+        let named: Vec<_> = config.input.objects.iter().map(ToString::to_string).collect();
+        assert_eq!(named, ["s3://logs/x/y", "s3://other/"]);
+        assert_eq!(config.input.files, [Path::new("a.log")]);
+        assert!(!config.input.stdin);
+        assert_eq!(config.input.objects[0].options.region.as_deref(), Some("eu-west-1"));
+        let said = made("s3:///x", "", true).expect_err("no bucket");
+        assert_eq!(said, "cannot read 's3:///x': the bucket is missing: write s3://bucket/prefix");
     }
 
     #[test]
