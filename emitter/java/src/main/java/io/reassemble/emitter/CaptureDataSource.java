@@ -13,9 +13,7 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.SQLFeatureNotSupportedException;
 import java.sql.Statement;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
@@ -74,7 +72,7 @@ public final class CaptureDataSource implements DataSource {
         String url;
         try {
             url = connection.getMetaData().getURL();
-        } catch (SQLException untold) {
+        } catch (SQLException | RuntimeException untold) {
             url = null;
         }
         return new Session(connection, emitter, url).proxy;
@@ -226,17 +224,18 @@ public final class CaptureDataSource implements DataSource {
         private final Statement statement;
         /** What was prepared; null where each run brings its own. */
         private final String prepared;
-        private final List<String> batch = new ArrayList<>();
+        /** The statements of a batch, as far as they may be captured. */
+        private final StringBuilder batch = new StringBuilder();
         /** Null where nothing was prepared. */
         private final SqlParameters parameters;
         /** The last run, until its result has been read. */
-        private SqlRun run;
+        private volatile SqlRun run;
         /** The last run, where the app has yet to ask for its rows. */
         private SqlRun unasked;
         /** An update's count that was asked for in the app's stead. */
         private Object count;
-        /** The driver's rows that were handed out last, and what the app has for them. */
-        private ResultSet given;
+        /** The driver's rows that the statement gave last, and what the app has for them: asked for again, they are the same. */
+        private ResultSet rows;
         private ResultSet shown;
 
         Running(Session session, Statement statement, String prepared) {
@@ -272,13 +271,16 @@ public final class CaptureDataSource implements DataSource {
                 default:
             }
             Object result = pass(statement, method, arguments);
-            if (result instanceof ResultSet rows && name.equals("getResultSet")) {
-                SqlRun now = unasked;
-                unasked = null;
-                return shown(self, rows, now);
-            }
             if (result instanceof ResultSet keys && name.equals("getGeneratedKeys")) {
                 return shown(self, keys, null);
+            }
+            if (result instanceof ResultSet answered && name.equals("getResultSet")) {
+                if (answered != rows) {
+                    shown = shown(self, answered, unasked);
+                    rows = answered;
+                    unasked = null;
+                }
+                return shown;
             }
             quietly(() -> passed(name, text, arguments));
             return result;
@@ -288,10 +290,10 @@ public final class CaptureDataSource implements DataSource {
         private void passed(String name, String text, Object[] arguments) {
             switch (name) {
                 case "addBatch":
-                    if (text != null) {
-                        batch.add(text);
-                    } else if (parameters != null) {
+                    if (parameters != null) {
                         parameters.addBatch();
+                    } else if (!session.values.isTooLong(batch.length())) {
+                        batch.append(batch.isEmpty() ? "" : ";\n").append(text);
                     }
                     break;
                 case "clearBatch":
@@ -312,7 +314,7 @@ public final class CaptureDataSource implements DataSource {
         }
 
         private void clearBatch() {
-            batch.clear();
+            batch.setLength(0);
             if (parameters != null) {
                 parameters.clearBatch();
             }
@@ -320,8 +322,7 @@ public final class CaptureDataSource implements DataSource {
 
         /** Another result, or none any more: what was read of the last one is what is captured. */
         private Object turn(Method method, Object[] arguments) throws Throwable {
-            unasked = null;
-            count = null;
+            forget();
             try {
                 return pass(statement, method, arguments);
             } finally {
@@ -329,6 +330,14 @@ public final class CaptureDataSource implements DataSource {
                     endRun();
                 }
             }
+        }
+
+        /** The next result is another, even if a driver has but one object for all. */
+        private void forget() {
+            unasked = null;
+            count = null;
+            rows = null;
+            shown = null;
         }
 
         private void endRun() {
@@ -339,19 +348,18 @@ public final class CaptureDataSource implements DataSource {
             }
         }
 
-        private SqlRun begin(String sql, Consumer<Bytes> given) {
+        private SqlRun begin(String sql, Consumer<Bytes> asked) {
             endRun();
-            unasked = null;
-            count = null;
+            forget();
             try {
-                return session.begin(sql, given);
+                return session.begin(sql, asked);
             } catch (RuntimeException | LinkageError own) {
                 return null;
             }
         }
 
         private Object runBatch(Method method, Object[] arguments) throws Throwable {
-            SqlRun now = prepared == null ? begin(String.join(";\n", batch), null) : begin(prepared, parameters::putBatch);
+            SqlRun now = parameters == null ? begin(batch.toString(), null) : begin(prepared, parameters::putBatch);
             clearBatch();
             Object result = passRun(now, method, arguments);
             if (now != null) {
@@ -361,15 +369,17 @@ public final class CaptureDataSource implements DataSource {
         }
 
         private Object run(Object self, String text, Method method, Object[] arguments) throws Throwable {
-            boolean given = text == null && parameters != null && !parameters.isEmpty();
-            SqlRun now = begin(text != null ? text : prepared, given ? parameters::put : null);
+            boolean hasParameters = text == null && parameters != null && !parameters.isEmpty();
+            SqlRun now = begin(text != null ? text : prepared, hasParameters ? parameters::put : null);
             Object result = passRun(now, method, arguments);
-            if (result instanceof ResultSet rows) {
+            if (result instanceof ResultSet answered) {
                 if (now != null) {
                     quietly(now::answersRows);
                 }
                 run = now;
-                return shown(self, rows, now);
+                shown = shown(self, answered, now);
+                rows = answered;
+                return shown;
             }
             if (now == null) {
                 return result;
@@ -417,13 +427,9 @@ public final class CaptureDataSource implements DataSource {
             return String.valueOf(result);
         }
 
-        /** Rows as the app has them, which name the app's own statement; those that a driver hands out again are the same. */
-        private ResultSet shown(Object self, ResultSet rows, SqlRun now) {
-            if (given != rows) {
-                shown = proxy(ResultSet.class, new CapturedRows(rows, (Statement) self, session.values, now));
-                given = rows;
-            }
-            return shown;
+        /** Rows as the app has them, which name its own statement. */
+        private ResultSet shown(Object self, ResultSet given, SqlRun now) {
+            return proxy(ResultSet.class, new CapturedRows(given, (Statement) self, session.values, now));
         }
     }
 }

@@ -37,7 +37,7 @@ final class CapturedRows implements InvocationHandler {
     private boolean onRow;
     /** Whether the row counts even if nothing of it is read: the app came to it by {@code next}. */
     private boolean counts;
-    private final Bytes json = new Bytes(256);
+    private Bytes json = new Bytes(256);
 
     /**
      * @param statement the app's own statement, which gave the rows
@@ -132,29 +132,37 @@ final class CapturedRows implements InvocationHandler {
     /** The run ends otherwise than by these rows: what was read of the last one belongs to it. */
     void leave() {
         turn(false, false);
-        run = null;
+        letGo();
     }
 
     /** Ends the capture: with the rows, or before them. */
     private void end(Throwable fault) {
-        SqlRun now = run;
-        run = null;
-        if (now == null) {
+        SqlRun ending = letGo();
+        if (ending == null) {
             return;
         }
         if (fault == null) {
-            now.end();
+            ending.end();
         } else {
-            now.fail(fault);
+            ending.fail(fault);
         }
     }
 
     private void giveUp() {
-        SqlRun now = run;
-        run = null;
-        if (now != null) {
-            now.stop("rows not captured");
+        SqlRun ending = letGo();
+        if (ending != null) {
+            ending.stop("rows not captured");
         }
+    }
+
+    /** Captures no more, and keeps nothing of what was read; gives what was captured until now. */
+    private synchronized SqlRun letGo() {
+        SqlRun last = run;
+        run = null;
+        onRow = false;
+        row = new Object[0];
+        json = null;
+        return last;
     }
 
     /** Hands over the row that the app has left, and turns to another. */
@@ -165,7 +173,8 @@ final class CapturedRows implements InvocationHandler {
         }
         try {
             if (onRow && (counts || last >= 0) && !now.row(spelled())) {
-                run = null;
+                letGo();
+                return;
             }
             onRow = toRow;
             counts = byNext;

@@ -77,24 +77,34 @@ final class SqlRun {
         if (reader != null) {
             reader.leave();
         }
-        open.remove(this);
+        close();
         response.end();
     }
 
     /** Ends the run before its time. */
     void stop(String error) {
-        open.remove(this);
+        close();
         response.fail(error);
+    }
+
+    private void close() {
+        open.remove(this);
+        // It has ended long since, unless its text could not be told.
+        capture.request().fail("statement not captured");
     }
 
     /** Ends the run with an error, which is told by its type and its code: what it says may hold a value. */
     void fail(Throwable fault) {
         String error = fault.getClass().getSimpleName();
-        if (fault instanceof SQLException told) {
-            String state = told.getSQLState() == null ? "HY000" : told.getSQLState();
-            error = response.hasBegun() ? error + ' ' + state : error;
-            response.respond(state, null);
+        try {
+            if (fault instanceof SQLException told) {
+                String state = told.getSQLState() == null ? "HY000" : told.getSQLState();
+                error = response.hasBegun() ? error + ' ' + state : error;
+                response.notSent();
+                response.respond(state, null);
+            }
+        } finally {
+            stop(error);
         }
-        stop(error);
     }
 }

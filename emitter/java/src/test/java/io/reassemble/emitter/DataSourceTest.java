@@ -20,6 +20,7 @@ import java.sql.Array;
 import java.sql.Blob;
 import java.sql.CallableStatement;
 import java.sql.Connection;
+import java.sql.DatabaseMetaData;
 import java.sql.Date;
 import java.sql.JDBCType;
 import java.sql.PreparedStatement;
@@ -32,6 +33,7 @@ import java.sql.Types;
 import java.time.LocalDate;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.UUID;
 import java.util.function.UnaryOperator;
 import javax.sql.DataSource;
@@ -47,6 +49,8 @@ class DataSourceTest {
     void disconnect() throws SQLException {
         if (connection != null) {
             connection.close();
+        }
+        if (kept != null) {
             kept.emitter.close();
         }
     }
@@ -306,12 +310,82 @@ class DataSourceTest {
         }
         Captured.One one = one("select ? as password");
         assertEquals("{\"PASSWORD\":\"[redacted]\",\"NAME\":\"tea\"}\n", one.res.text());
-        SqlParameters named = new SqlParameters(new SqlValues(kept.emitter.shared().settings));
-        named.set("api_key", "k");
-        named.set("x", 1);
-        Bytes json = new Bytes(16);
-        named.put(json);
-        assertEquals("{\"api_key\":\"k\",\"x\":1}", new String(json.copy(), StandardCharsets.UTF_8));
+    }
+
+    /** A driver that takes all and gives nothing but what is here said. */
+    private static <T> T driver(Class<T> type, Map<String, Object> answers) {
+        return type.cast(Proxy.newProxyInstance(DataSourceTest.class.getClassLoader(), new Class<?>[] {type}, (self, method, arguments) -> {
+            Object answer = answers.get(method.getName());
+            Class<?> result = method.getReturnType();
+            return answer != null ? answer
+                    : result == boolean.class ? (Object) false : result == int.class ? (Object) 0 : null;
+        }));
+    }
+
+    @Test
+    void parametersWithNamesAreAnObjectAndRedacted() throws Exception {
+        kept = Captured.keep(Emitter.builder().service("shop"));
+        Connection inner = driver(Connection.class, Map.of(
+                "getMetaData", driver(DatabaseMetaData.class, Map.of("getURL", "jdbc:odd:db")),
+                "prepareCall", driver(CallableStatement.class, Map.of("executeUpdate", 1, "executeBatch", new int[] {1, 1}))));
+        try (Connection named = CaptureDataSource.wrap(driver(DataSource.class, Map.of("getConnection", inner)), kept.emitter).getConnection();
+                CallableStatement call = named.prepareCall("{call enter(name, api_key, ?)}")) {
+            call.setString("name", "a");
+            call.setString("api_key", "s3cret");
+            call.setInt(1, 7);
+            assertEquals(1, call.executeUpdate());
+            call.addBatch();
+            call.clearParameters();
+            call.setNull("name", Types.VARCHAR);
+            call.addBatch();
+            call.executeBatch();
+        }
+        String start = "{\"statement\":\"{call enter(name, api_key, ?)}\",\"parameters\":";
+        String first = "{\"1\":7,\"name\":\"a\",\"api_key\":\"[redacted]\"}";
+        assertEquals(List.of(start + first + '}', start + '[' + first + ",{\"name\":null}]}"),
+                captured("{call").stream().map(one -> one.req.text()).toList());
+    }
+
+    @Test
+    void aDriverMayGiveTheSameRowsAgainForAnotherRun() throws Exception {
+        kept = Captured.keep(Emitter.builder().service("shop"));
+        ResultSetMetaData about = driver(ResultSetMetaData.class, Map.of("getColumnCount", 1, "getColumnLabel", "a"));
+        ResultSet rows = driver(ResultSet.class, Map.of("getMetaData", about, "next", true, "getInt", 4));
+        Connection inner = driver(Connection.class, Map.of("createStatement", driver(Statement.class, Map.of("executeQuery", rows, "getResultSet", rows))));
+        try (Connection same = CaptureDataSource.wrap(driver(DataSource.class, Map.of("getConnection", inner)), kept.emitter).getConnection();
+                Statement statement = same.createStatement()) {
+            for (int run = 0; run < 2; run++) {
+                ResultSet asked = statement.executeQuery("select a");
+                assertSame(asked, statement.getResultSet());
+                assertTrue(asked.next());
+                assertEquals(4, asked.getInt(1));
+            }
+        }
+        assertEquals(List.of("{\"a\":4}\n", "{\"a\":4}\n"), captured("select a").stream().map(one -> one.res.text()).toList());
+    }
+
+    @Test
+    void aStatementThatFailsIsAnErrorWhateverIsSampled() throws Exception {
+        connect(Emitter.builder().sampleRate(0).errors(CaptureErrors.ALWAYS));
+        try (Statement statement = connection.createStatement()) {
+            statement.executeQuery("select 1").close();
+            assertThrows(SQLException.class, () -> statement.executeQuery("select from nowhere at all"));
+        }
+        assertEquals("42S04", one("select from").res.head.get("status"));
+        assertEquals(1, kept.now().captures.size());
+    }
+
+    @Test
+    void aBatchOfStatementsIsCut() throws Exception {
+        connect(Emitter.builder().redactBodies(false).bodyLimit(1024));
+        try (Statement statement = connection.createStatement()) {
+            for (int at = 0; at < 100; at++) {
+                statement.addBatch("create table item" + at + " (name varchar)");
+            }
+            assertEquals(100, statement.executeBatch().length);
+        }
+        Captured.Side request = one("create table item0 (name varchar);\\ncreate").req;
+        assertEquals(List.of(1024, true), List.of(request.text().length(), request.truncated()));
     }
 
     @Test
@@ -501,17 +575,12 @@ class DataSourceTest {
 
     private static String urlOf(String told) throws Exception {
         Captured.Kept kept = Captured.keep(Emitter.builder().service("shop"));
-        Connection inner = database().getConnection();
-        java.sql.DatabaseMetaData about = (java.sql.DatabaseMetaData) Proxy.newProxyInstance(
-                DataSourceTest.class.getClassLoader(), new Class<?>[] {java.sql.DatabaseMetaData.class}, (self, method, arguments) -> told);
-        Connection named = (Connection) Proxy.newProxyInstance(
-                DataSourceTest.class.getClassLoader(), new Class<?>[] {Connection.class},
-                (self, method, arguments) -> method.getName().equals("getMetaData") ? about : method.invoke(inner, arguments));
-        DataSource source = (DataSource) Proxy.newProxyInstance(
-                DataSourceTest.class.getClassLoader(), new Class<?>[] {DataSource.class}, (self, method, arguments) -> named);
+        Connection inner = driver(Connection.class, Map.of(
+                "getMetaData", driver(DatabaseMetaData.class, Map.of("getURL", told)), "createStatement", driver(Statement.class, Map.of())));
+        DataSource source = driver(DataSource.class, Map.of("getConnection", inner));
         try (Connection connection = CaptureDataSource.wrap(source, kept.emitter).getConnection();
                 Statement statement = connection.createStatement()) {
-            statement.executeQuery("select 1").close();
+            statement.executeUpdate("delete from item");
         }
         kept.emitter.close();
         assertFalse(kept.text().contains("s3"), kept.text());
