@@ -127,7 +127,7 @@ public final class CaptureDataSource implements DataSource {
     }
 
     /** What is said of a statement never keeps it from running. */
-    private static void quietly(Runnable telling) {
+    static void quietly(Runnable telling) {
         try {
             telling.run();
         } catch (RuntimeException | LinkageError own) {

@@ -80,26 +80,25 @@ final class CapturedRows implements InvocationHandler {
 
     private Object next(Method method) throws Throwable {
         turn(false, false);
-        try {
-            Object result = CaptureDataSource.pass(rows, method, null);
-            if (Boolean.TRUE.equals(result)) {
-                turn(true, true);
-            } else {
-                end(null);
-            }
-            return result;
-        } catch (Throwable fault) {
-            end(fault);
-            throw fault;
+        Object result = passOrEnd(method);
+        if (Boolean.TRUE.equals(result)) {
+            turn(true, true);
+        } else {
+            end(null);
         }
+        return result;
     }
 
     private Object close(Method method) throws Throwable {
         turn(false, false);
+        Object result = passOrEnd(method);
+        end(null);
+        return result;
+    }
+
+    private Object passOrEnd(Method method) throws Throwable {
         try {
-            Object result = CaptureDataSource.pass(rows, method, null);
-            end(null);
-            return result;
+            return CaptureDataSource.pass(rows, method, null);
         } catch (Throwable fault) {
             end(fault);
             throw fault;
@@ -138,20 +137,21 @@ final class CapturedRows implements InvocationHandler {
     /** Ends the capture: with the rows, or before them. */
     private void end(Throwable fault) {
         SqlRun ending = letGo();
-        if (ending == null) {
-            return;
-        }
-        if (fault == null) {
-            ending.end();
-        } else {
-            ending.fail(fault);
+        if (ending != null) {
+            CaptureDataSource.quietly(() -> {
+                if (fault == null) {
+                    ending.end();
+                } else {
+                    ending.fail(fault);
+                }
+            });
         }
     }
 
     private void giveUp() {
         SqlRun ending = letGo();
         if (ending != null) {
-            ending.stop("rows not captured");
+            CaptureDataSource.quietly(() -> ending.stop("rows not captured"));
         }
     }
 

@@ -351,7 +351,8 @@ class DataSourceTest {
         kept = Captured.keep(Emitter.builder().service("shop"));
         ResultSetMetaData about = driver(ResultSetMetaData.class, Map.of("getColumnCount", 1, "getColumnLabel", "a"));
         ResultSet rows = driver(ResultSet.class, Map.of("getMetaData", about, "next", true, "getInt", 4));
-        Connection inner = driver(Connection.class, Map.of("createStatement", driver(Statement.class, Map.of("executeQuery", rows, "getResultSet", rows))));
+        Statement reusing = driver(Statement.class, Map.of("executeQuery", rows, "getResultSet", rows));
+        Connection inner = driver(Connection.class, Map.of("createStatement", reusing));
         try (Connection same = CaptureDataSource.wrap(driver(DataSource.class, Map.of("getConnection", inner)), kept.emitter).getConnection();
                 Statement statement = same.createStatement()) {
             for (int run = 0; run < 2; run++) {
@@ -540,7 +541,8 @@ class DataSourceTest {
         within[0] = within;
         within[1] = within;
         Bytes json = new Bytes(16);
-        for (Object value : new Object[] {own, Types.class, new ArrayList<>(), new Object[] {1, new int[] {2}}, 'c', Thread.State.NEW, new java.util.Date(0)}) {
+        Object[] nested = {1, new int[] {2}};
+        for (Object value : new Object[] {own, Types.class, new ArrayList<>(), nested, 'c', Thread.State.NEW, new java.util.Date(0)}) {
             values.put(json, values.kept(value));
             json.put((byte) '\n');
         }

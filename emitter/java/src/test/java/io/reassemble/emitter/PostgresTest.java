@@ -246,8 +246,8 @@ class PostgresTest {
         assertEquals(7, all.size());
         for (Captured.One one : all) {
             assertEquals(
-                    "[\"tea\",5,1.50,\"\\\\x00ff\",[\"a\",null],\"{\\\"a\\\": 1}\",\"" + id + "\",\"2026-01-02\",\"2026-01-02T03:04:05Z\",\"Infinity\",null,"
-                            + "\"[java.io.InputStream]\"]",
+                    "[\"tea\",5,1.50,\"\\\\x00ff\",[\"a\",null],\"{\\\"a\\\": 1}\",\"" + id + "\",\"2026-01-02\",\"2026-01-02T03:04:05Z\","
+                            + "\"Infinity\",null,\"[java.io.InputStream]\"]",
                     parameters(one));
             assertEquals(
                     "{\"name\":\"tea\",\"n\":5,\"price\":1.50,\"data\":\"\\\\x00ff\",\"marks\":\"[java.sql.Array]\",\"doc\":\"{\\\"a\\\": 1}\","
