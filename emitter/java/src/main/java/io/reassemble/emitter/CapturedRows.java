@@ -37,7 +37,7 @@ final class CapturedRows implements InvocationHandler {
     private boolean onRow;
     /** Whether the row counts even if nothing of it is read: the app came to it by {@code next}. */
     private boolean counts;
-    private Bytes json = new Bytes(256);
+    private Bytes json;
 
     /**
      * @param statement the app's own statement, which gave the rows
@@ -196,6 +196,7 @@ final class CapturedRows implements InvocationHandler {
             found.add(told.getColumnLabel(column));
         }
         names = found;
+        json = new Bytes(256);
         row = new Object[found.size()];
         Arrays.fill(row, UNREAD);
     }

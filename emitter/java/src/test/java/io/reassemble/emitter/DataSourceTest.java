@@ -40,6 +40,7 @@ import javax.sql.DataSource;
 import org.h2.jdbcx.JdbcDataSource;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.postgresql.util.PGobject;
 
 class DataSourceTest {
     private Captured.Kept kept;
@@ -265,6 +266,21 @@ class DataSourceTest {
             Captured.Side response = one("select x as " + column).res;
             assertTrue(response.whole && !response.truncated() && response.error() == null, column);
         }
+    }
+
+    @Test
+    void rowsGoOnWhereTheEmitterHasEnded() throws Exception {
+        connect();
+        try (Statement statement = connection.createStatement(); ResultSet rows = statement.executeQuery("select x from system_range(1, 3)")) {
+            assertTrue(rows.next());
+            kept.emitter.close();
+            assertEquals(1, rows.getInt(1));
+            assertTrue(rows.next() && rows.next());
+            assertEquals(3, rows.getInt("x"));
+            assertFalse(rows.next());
+        }
+        Captured.Side response = kept.now().captures.get(0).res;
+        assertEquals(List.of("", "shutdown", true), List.of(response.text(), response.error(), response.truncated()));
     }
 
     @Test
@@ -530,11 +546,18 @@ class DataSourceTest {
 
     @Test
     void valuesOfTheAppsOwnAreNotAskedWhatTheyAre() {
-        SqlValues values = new SqlValues(Captured.keep(Emitter.builder().service("shop")).emitter.shared().settings);
+        kept = Captured.keep(Emitter.builder().service("shop"));
+        SqlValues values = new SqlValues(kept.emitter.shared().settings);
         Object own = new Object() {
             @Override
             public String toString() {
                 throw new AssertionError("asked");
+            }
+        };
+        PGobject faulty = new PGobject() {
+            @Override
+            public String toString() {
+                throw new IllegalStateException("asked");
             }
         };
         Object[] within = new Object[2];
@@ -542,13 +565,13 @@ class DataSourceTest {
         within[1] = within;
         Bytes json = new Bytes(16);
         Object[] nested = {1, new int[] {2}};
-        for (Object value : new Object[] {own, Types.class, new ArrayList<>(), nested, 'c', Thread.State.NEW, new java.util.Date(0)}) {
+        for (Object value : new Object[] {own, faulty, Types.class, new ArrayList<>(), nested, 'c', Thread.State.NEW, new java.util.Date(0)}) {
             values.put(json, values.kept(value));
             json.put((byte) '\n');
         }
         assertEquals(
-                "\"[io.reassemble.emitter.DataSourceTest$1]\"\n\"[java.lang.Class]\"\n\"[java.util.ArrayList]\"\n[1,[2]]\n\"c\"\n"
-                        + "\"NEW\"\n\"1970-01-01T00:00:00Z\"\n",
+                "\"[io.reassemble.emitter.DataSourceTest$1]\"\n\"[io.reassemble.emitter.DataSourceTest$2]\"\n\"[java.lang.Class]\"\n\"[java.util.ArrayList]\"\n"
+                        + "[1,[2]]\n\"c\"\n\"NEW\"\n\"1970-01-01T00:00:00Z\"\n",
                 new String(json.copy(), StandardCharsets.UTF_8));
         json.clear();
         values.put(json, within);

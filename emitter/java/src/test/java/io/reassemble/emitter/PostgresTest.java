@@ -258,6 +258,35 @@ class PostgresTest {
     }
 
     @Test
+    void ofSeveralResultsTheFirstIsCaptured() throws Exception {
+        try (Statement statement = connection.createStatement()) {
+            assertTrue(statement.execute("select 1 as a; update item set price = 2; select 3 as c"));
+            ResultSet first = statement.getResultSet();
+            assertSame(first, statement.getResultSet());
+            assertTrue(first.next());
+            assertFalse(statement.getMoreResults(Statement.KEEP_CURRENT_RESULT));
+            assertEquals(0, statement.getUpdateCount());
+            assertEquals(1, first.getInt(1));
+            assertTrue(statement.getMoreResults());
+            try (ResultSet third = statement.getResultSet()) {
+                assertSame(statement, third.getStatement());
+                assertTrue(third.next());
+                assertEquals(3, third.getInt("c"));
+            }
+            assertFalse(statement.execute("update item set price = 3; select 4 as d"));
+            assertEquals(0, statement.getUpdateCount());
+            assertTrue(statement.getMoreResults());
+            assertEquals(-1, statement.getUpdateCount());
+            try (ResultSet second = statement.getResultSet()) {
+                assertTrue(second.next());
+                assertEquals(4, second.getInt("d"));
+            }
+        }
+        assertEquals(List.of(" 00000 {\"a\":1}\n"), told(captured("select 1 as a")));
+        assertEquals(List.of(" 00000 {\"rows_affected\":0}"), told(captured("update item set price = 3")));
+    }
+
+    @Test
     void ofStreamedRowsThoseAreCapturedThatWereRead() throws Exception {
         connection.setAutoCommit(false);
         try (PreparedStatement series = connection.prepareStatement("select n, 6 / (n - 5) as share from generate_series(1, 1000000) n")) {
