@@ -189,7 +189,7 @@ func (r *sqlRows) ColumnTypePrecisionScale(at int) (precision, scale int64, ok b
 func statementJSON(query string, args []driver.NamedValue) []byte {
 	out := appendJSON([]byte(`{"statement":`), query)
 	if len(args) > 0 {
-		out = append(out, `,"args":`...)
+		out = append(out, `,"parameters":`...)
 		open, closing := byte('['), byte(']')
 		if args[0].Name != "" {
 			open, closing = '{', '}'

@@ -129,7 +129,7 @@ func TestStatementsAndRowsAreCaptured(t *testing.T) {
 	x := k.read().of("out", "postgres://db/shop")
 	h := x.req.head
 	equal(t, "head", h.Proto+h.Method+h.Trace+h.Parent, "postgresquery"+trace.String()+"c-1")
-	equal(t, "request", string(x.req.body)+x.req.tail.said(), `{"statement":"select * from t where a = $1","args":["x"]}`+whole)
+	equal(t, "request", string(x.req.body)+x.req.tail.said(), `{"statement":"select * from t where a = $1","parameters":["x"]}`+whole)
 	equal(t, "response", string(x.res.body)+x.res.tail.said(), `{"name":"té\"a","token":"[redacted]","n":1,"at":"2026-01-02T03:04:05Z","raw":"text"}`+"\n"+
 		`{"name":null,"token":"[redacted]","n":2.5,"at":true,"raw":"/w=="}`+"\n"+whole)
 }
@@ -197,7 +197,7 @@ func TestFailedStatementsAndLongResultsAreTold(t *testing.T) {
 		said[string(x.req.body)] = string(x.res.body) + x.res.tail.Error
 	}
 	equal(t, "failed", said[`{"statement":"drop table t"}`], "*errors.errorString")
-	equal(t, "updated", said[`{"statement":"update t","args":{"pin":1,"password":"[redacted]"}}`], `{"rows_affected":3}`)
+	equal(t, "updated", said[`{"statement":"update t","parameters":{"pin":1,"password":"[redacted]"}}`], `{"rows_affected":3}`)
 	equal(t, "long", said[`{"statement":"select long"}`], "redact_buffer")
 }
 

@@ -164,10 +164,10 @@ func TestStatementsWithArgumentsAndTheirRowsAreCaptured(t *testing.T) {
 		}
 		equal(t, "create", all[0].Method+all[0].Status+all[0].Response+all[0].Error, `execok{"rows_affected":0}`)
 		equal(t, "insert", all[1].Response+all[1].Error, `{"rows_affected":2}`)
-		if !strings.Contains(all[1].Request, `"args":[1,"té\"a",1.5,"/w==","2026-01-02T03:04:05Z","s3cret"]`) {
+		if !strings.Contains(all[1].Request, `"parameters":[1,"té\"a",1.5,"/w==","2026-01-02T03:04:05Z","s3cret"]`) {
 			t.Errorf("arguments: %s", all[1].Request)
 		}
-		equal(t, "query", all[2].Method+all[2].Request, `query{"statement":"select id, name, raw, password from items where id < $1 order by id","args":[10]}`)
+		equal(t, "query", all[2].Method+all[2].Request, `query{"statement":"select id, name, raw, password from items where id < $1 order by id","parameters":[10]}`)
 		equal(t, "result", all[2].Response+all[2].Status+all[2].Error, `{"id":1,"name":"té\"a","raw":"/w==","password":"[redacted]"}`+"\n"+
 			`{"id":2,"name":null,"raw":null,"password":"[redacted]"}`+"\nok")
 		equal(t, "link", all[2].Parent+" "+all[2].Trace, "c-1 "+traceParent(t).String())
@@ -203,7 +203,7 @@ func TestPreparedStatementsAreCapturedEachTimeTheyRun(t *testing.T) {
 			t.Fatalf("%+v", all)
 		}
 		for n, c := range all[:3] {
-			equal(t, "request", c.Method+c.Request, fmt.Sprintf(`query{"statement":"select $1::int + 1 as n","args":[%d]}`, n))
+			equal(t, "request", c.Method+c.Request, fmt.Sprintf(`query{"statement":"select $1::int + 1 as n","parameters":[%d]}`, n))
 			equal(t, "response", c.Response+c.Error, fmt.Sprintf("{\"n\":%d}\n", n+1))
 		}
 		equal(t, "exec", all[3].Method+all[3].Response, `exec{"rows_affected":1}`)
@@ -339,7 +339,7 @@ func TestWhatADriverAloneTakesItStillTakes(t *testing.T) {
 		must(t, db.QueryRow("select sum(n) from unnest($1::int[]) as n", list).Scan(&sum))
 		equal(t, "sum", sum, 6)
 		all := captures()
-		equal(t, "request", all[0].Request, `{"statement":"select sum(n) from unnest($1::int[]) as n","args":[`+want+`]}`)
+		equal(t, "request", all[0].Request, `{"statement":"select sum(n) from unnest($1::int[]) as n","parameters":[`+want+`]}`)
 	})
 }
 
