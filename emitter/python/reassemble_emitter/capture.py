@@ -322,6 +322,11 @@ class Capture:
             self._push_reserved((RESPOND, track, at, us, status, None))
             half._cut = "queue"
 
+    def _assist(self) -> None:
+        """Has this thread cut into lines what is queued, once its response is on its way: for integrations, which know when it is."""
+        if self._core is not None:
+            self._core.assist()
+
     def _elapsed_us(self) -> int:
         return (time.monotonic_ns() - self._start_ns) // 1000
 
