@@ -11,7 +11,7 @@ app; what gathers meanwhile is bounded, and mostly cut into lines already (see :
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Deque, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Deque, List, Tuple
 
 from .native import new_lock, new_reentrant_lock
 
@@ -41,8 +41,8 @@ class Queue:
     """Messages on their way to the writer."""
 
     def __init__(self, limit: int) -> None:
-        # Each with its cost in bytes.
-        self._messages: Deque[Tuple[int, Message]] = deque()
+        #: Each with its cost in bytes; for who holds the writer's lock to take.
+        self.messages: Deque[Tuple[int, Message]] = deque()
         self._limit = limit
         self._lock = new_reentrant_lock()
         self._bytes = 0
@@ -66,7 +66,7 @@ class Queue:
             self._bytes += cost + CLOSING_BYTES
             self.admitted += 1
             track.n = self.admitted
-            self._messages.append((cost, message))
+            self.messages.append((cost, message))
         if self._bytes > self._wake_above:
             self._ring()
         return True
@@ -77,7 +77,7 @@ class Queue:
             if self.is_closed or self._bytes + cost > self._limit:
                 return False
             self._bytes += cost
-            self._messages.append((cost, message))
+            self.messages.append((cost, message))
         if self._bytes > self._wake_above:
             self._ring()
         return True
@@ -86,7 +86,7 @@ class Queue:
         """Puts in what room was kept for."""
         if self.is_closed:
             return
-        self._messages.append((0, message))
+        self.messages.append((0, message))
         if self._bytes > self._wake_above:
             self._ring()
 
@@ -113,26 +113,18 @@ class Queue:
         """Forgets all, in a forked child: there is no writer there, and what other threads held of the lock is never given back."""
         self.is_closed = True
         self._lock = new_reentrant_lock()
-        self._messages.clear()
+        self.messages.clear()
 
     def order(self, message: Message) -> None:
         """Has the writer do something at once."""
-        self._messages.append((0, message))
+        self.messages.append((0, message))
         self._ring()
-
-    def first(self) -> Optional[Tuple[int, Message]]:
-        """What is next, with its cost, left where it is; for who holds the writer's lock."""
-        return self._messages[0] if self._messages else None
-
-    def drop_first(self) -> None:
-        """Takes what :meth:`first` gave."""
-        self._messages.popleft()
 
     def take(self) -> Tuple[int, List[Message]]:
         """The next messages in their order, and what they cost; for who holds the writer's lock."""
         cost = 0
         taken: List[Message] = []
-        messages = self._messages
+        messages = self.messages
         while messages and len(taken) < _BATCH:
             each, message = messages.popleft()
             cost += each
@@ -147,7 +139,7 @@ class Queue:
 
     def wait(self, longest: float, was_idle: bool) -> None:
         """Waits for messages, or ``longest`` seconds; for the writer's thread alone. ``was_idle`` tells that there was nothing since the last wait."""
-        if self._messages:
+        if self.messages:
             return
         if not was_idle:
             self._idle_rounds = 0
@@ -159,7 +151,7 @@ class Queue:
                 self._bell.acquire(timeout=_LINGER_S)
         else:
             self._wake_above = _ALWAYS
-            if not self._messages and not self.gathered and not self.is_closed:
+            if not self.messages and not self.gathered and not self.is_closed:
                 self._bell.acquire(timeout=min(max(longest, _LINGER_S), _LONGEST_SLEEP_S))
         self._wake_above = _NEVER
 

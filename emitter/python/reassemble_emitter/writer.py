@@ -28,7 +28,10 @@ REQ, RES = 0, 1
 _NAMES = ("req", "res")
 # The thread writes what it cuts in lots of so many bytes.
 _LOT_BYTES = 32 * 1024
-# What a request's thread takes at once, and of a single message or body: what is longer would hold up other requests of an event loop.
+# From how many messages on a request's thread assists: those of two captures. The first takes twice as long as those behind it, for the processor's
+# caches hold the app's work; more at once would hold up other requests of an event loop.
+_ASSISTED_FROM = 12
+# How much it takes then, and of a single message or body.
 _ASSISTED_BYTES = 32 * 1024
 _ASSISTED_PIECE = 16 * 1024
 
@@ -132,21 +135,21 @@ class Writer:
         """Has the calling thread cut into lines what is queued, as far as that takes no time to speak of, and writes nothing. Does nothing where another
         thread is at it, or this one in the midst of which a signal's handler or a finalizer runs."""
         queue, lock = self._queue, self._lock
-        if queue.is_closed or lock._is_owned():
+        messages = queue.messages
+        if len(messages) < _ASSISTED_FROM or queue.is_closed or lock._is_owned():
             return
         left = _ASSISTED_BYTES
         # What a signal's handler raises may come right behind the lock.
         try:
             if not lock.acquire(False):
                 return
-            while left > 0 and self._size < GATHERED_BYTES and lock._is_owned():
-                first = queue.first()
-                if first is None or not self._is_small(*first):
+            while messages and left > 0 and self._size < GATHERED_BYTES and lock._is_owned():
+                cost, message = messages[0]
+                if not self._is_small(cost, message):
                     break
-                cost, message = first
+                messages.popleft()
                 self._freed += cost
                 left -= cost
-                queue.drop_first()
                 self._handle(message)
             queue.gather(self._size)
         finally:
