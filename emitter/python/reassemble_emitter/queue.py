@@ -23,6 +23,8 @@ CLOSING_BYTES = 1024
 #: What a message takes beside its texts.
 MESSAGE_BYTES = 128
 
+#: So many messages are taken at once.
+BATCH = 256
 #: The writer is woken where so many bytes of lines have gathered.
 GATHERED_BYTES = 256 * 1024
 
@@ -30,7 +32,6 @@ GATHERED_BYTES = 256 * 1024
 _LINGER_S = 0.05
 _LINGER_ROUNDS = 4
 _LONGEST_SLEEP_S = 3600.0
-_BATCH = 256
 _NEVER, _ALWAYS = float("inf"), -1
 
 #: What :class:`Writer` makes of it: a kind, and what its method takes.
@@ -125,7 +126,7 @@ class Queue:
         cost = 0
         taken: List[Message] = []
         messages = self.messages
-        while messages and len(taken) < _BATCH:
+        while messages and len(taken) < BATCH:
             each, message = messages.popleft()
             cost += each
             taken.append(message)
@@ -139,8 +140,6 @@ class Queue:
 
     def wait(self, longest: float, was_idle: bool) -> None:
         """Waits for messages, or ``longest`` seconds; for the writer's thread alone. ``was_idle`` tells that there was nothing since the last wait."""
-        if self.messages:
-            return
         if not was_idle:
             self._idle_rounds = 0
         if self._idle_rounds < _LINGER_ROUNDS:

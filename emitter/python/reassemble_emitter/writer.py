@@ -16,7 +16,7 @@ from .heads import Heads, Headers, Start
 from .identity import new_id, now_us
 from .lines import PartWriter, joined, write_part
 from .native import new_reentrant_lock, thread_id
-from .queue import CLOSING_BYTES, GATHERED_BYTES, Message
+from .queue import BATCH, CLOSING_BYTES, GATHERED_BYTES, Message
 
 if TYPE_CHECKING:
     from .core import Core
@@ -28,10 +28,7 @@ REQ, RES = 0, 1
 _NAMES = ("req", "res")
 # The thread writes what it cuts in lots of so many bytes.
 _LOT_BYTES = 32 * 1024
-# From how many messages on a request's thread assists: those of two captures. The first takes twice as long as those behind it, for the processor's
-# caches hold the app's work; more at once would hold up other requests of an event loop.
-_ASSISTED_FROM = 12
-# How much it takes then, and of a single message or body.
+# What a request's thread takes at once, and of a single message or body: what is longer would hold up other requests of an event loop.
 _ASSISTED_BYTES = 32 * 1024
 _ASSISTED_PIECE = 16 * 1024
 
@@ -123,7 +120,9 @@ class Writer:
             is_idle = not messages and not lot.lines
             if is_idle and closed:
                 break
-            queue.wait(left, is_idle)
+            # What comes while it works is left to gather, and to those who assist.
+            if len(messages) < BATCH:
+                queue.wait(left, is_idle)
         with self._lock:
             for track in list(self._open):
                 self._close(track)
@@ -136,7 +135,7 @@ class Writer:
         thread is at it, or this one in the midst of which a signal's handler or a finalizer runs."""
         queue, lock = self._queue, self._lock
         messages = queue.messages
-        if len(messages) < _ASSISTED_FROM or queue.is_closed or lock._is_owned():
+        if not messages or queue.is_closed or lock._is_owned():
             return
         left = _ASSISTED_BYTES
         # What a signal's handler raises may come right behind the lock.
@@ -151,7 +150,6 @@ class Writer:
                 self._freed += cost
                 left -= cost
                 self._handle(message)
-            queue.gather(self._size)
         finally:
             self.let_go()
 
@@ -159,6 +157,7 @@ class Writer:
         """Lets the thread go on where the calling one assists it. Called before it is waited for, too: a signal's handler may do that in the midst of its
         own thread's assistance, which then ends with the message in hand."""
         if self._lock._is_owned() and thread_id() != self._thread:
+            self._queue.gather(self._size)
             self._lock.release()
 
     def _is_small(self, cost: int, message: Message) -> bool:

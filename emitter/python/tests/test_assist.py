@@ -34,7 +34,6 @@ def seen(monkeypatch):
 @pytest.fixture
 def held(make, monkeypatch):
     """An emitter whose thread looks for nothing before it is waited for."""
-    monkeypatch.setattr(writers, "_ASSISTED_FROM", 1)
     monkeypatch.setattr("reassemble_emitter.queue._LINGER_S", 60)
     emitter = make()
     emitter.begin("x", "first", "z", oneway=True).finish()
@@ -64,8 +63,7 @@ def test_the_thread_writes_what_others_have_cut(held, seen, log):
     wait_until(lambda: held._core.queue._bytes == 0)
 
 
-def test_it_writes_without_being_asked(make, log, monkeypatch):
-    monkeypatch.setattr(writers, "_ASSISTED_FROM", 1)
+def test_it_writes_without_being_asked(make, log):
     emitter = make()
     for _ in range(3):
         for _ in range(5):
@@ -103,8 +101,7 @@ def test_what_is_long_is_left_to_the_thread(held, seen, log, headers):
     assert seen["handled"][-1] == (writers.END, thread_id())
 
 
-def test_threads_that_all_assist_lose_nothing(make, log, monkeypatch):
-    monkeypatch.setattr(writers, "_ASSISTED_FROM", 3)
+def test_threads_that_all_assist_lose_nothing(make, log):
     emitter = make()
 
     def work(name):
@@ -203,7 +200,6 @@ def test_a_child_that_is_forked_in_the_midst_assists_on(held, log, monkeypatch):
 def test_middlewares_assist_once_the_response_is_sent(monkeypatch, make):
     from reassemble_emitter.wsgi import CaptureMiddleware
 
-    monkeypatch.setattr(writers, "_ASSISTED_FROM", 1)
     emitter = make()
     for result in ([b"a"], (b"a",), iter([b"a"])):
 
