@@ -22,7 +22,7 @@ _emitters: "Set[Emitter]" = set()
 
 
 class Emitter:
-    """Takes captures and hands them to a writer's thread of its own.
+    """Takes captures, which a thread of its own writes.
 
     ``Emitter(Settings(service="shop"))`` is set by calls, ``Emitter.from_env()`` by the environment. Raises :class:`SettingsError` where a setting has
     a value that it can't have or the output can't be opened. Nothing that it does later raises.
