@@ -193,6 +193,7 @@ class _Exchange:
             request.give_up("body not read to its end" if request.seen else "body not read")
         if not response.ended:
             response.fail(error or ("body not sent to its end" if response.begun else "no response"))
+        self._capture._assist()
 
 
 class _Handshake:

@@ -5,6 +5,7 @@ capture that is held (C-2.3) has queued nothing: its messages wait here, counted
 """
 
 import time
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Tuple, Type, Union
 
@@ -42,10 +43,7 @@ def _text(value: Any) -> Text:
 
 def cost_of(headers: Optional[Headers]) -> int:
     """What headers take of the queue's limit."""
-    cost = 0
-    for name, value in headers or ():
-        cost += len(name) + len(value) + MESSAGE_BYTES
-    return cost
+    return sum(map(len, chain.from_iterable(headers))) + MESSAGE_BYTES * len(headers) if headers else 0
 
 
 def describe(fault: BaseException) -> str:
@@ -321,6 +319,11 @@ class Capture:
             # No room for the headers: it begins without them, and its body is left out.
             self._push_reserved((RESPOND, track, at, us, status, None))
             half._cut = "queue"
+
+    def _assist(self) -> None:
+        """Has this thread cut into lines what is queued, once its response is on its way: for integrations, which know when it is."""
+        if self._core is not None:
+            self._core.assist()
 
     def _elapsed_us(self) -> int:
         return (time.monotonic_ns() - self._start_ns) // 1000

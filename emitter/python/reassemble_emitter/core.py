@@ -8,11 +8,11 @@ from .capture import Capture, cost_of
 from .filters import Filter, RateLimit, endpoint, path_of
 from .heads import Headers, Start
 from .identity import Draws, TraceParent, is_sampled, new_id, new_instance, now_us
-from .native import new_reentrant_lock, start_thread
+from .native import new_lock, new_reentrant_lock, start_thread
 from .queue import MESSAGE_BYTES, Queue
 from .settings import Settings, host_name, program_name
 from .sink import Sink
-from .writer import Writer
+from .writer import FLUSH, Writer
 
 
 class Counts(NamedTuple):
@@ -55,8 +55,9 @@ class Core:
         self._dropped = 0
         self._sampled_out = 0
         self._lock = new_reentrant_lock()
-        # Can be taken once the writer has ended; None before it has begun.
-        self._writer: Optional[LockType] = None
+        self._writer = Writer(self)
+        # Can be taken once the writer's thread has ended; None before it has begun.
+        self._thread: Optional[LockType] = None
         self._why = "limit" if self.limit else "sample" if settings.sample_rate < 1 else "all"
 
     def forked(self) -> "Core":
@@ -114,14 +115,28 @@ class Core:
 
     def start_writer(self) -> bool:
         """Makes sure that the writer runs; false where there can be none."""
-        if self._writer is None:
+        if self._thread is None:
             with self._lock:
-                if self._writer is None:
+                if self._thread is None:
                     try:
-                        self._writer = start_thread(Writer(self).run)
+                        self._thread = start_thread(self._writer.run)
                     except RuntimeError:
                         return False
         return True
+
+    def assist(self) -> None:
+        """Has the calling thread, whose request is answered, take over some of the writer's work; see :meth:`Writer.assist`."""
+        self._writer.assist()
+
+    def flush(self, timeout: float) -> bool:
+        """Waits until the writer has written what is queued, at most ``timeout`` seconds; false where that was not enough, or there is no writer."""
+        if not self.start_writer():
+            return False
+        done = new_lock()
+        done.acquire()
+        self._writer.let_go()
+        self.queue.order((FLUSH, done))
+        return done.acquire(timeout=max(timeout, 0))
 
     def drop(self) -> None:
         """Counts a capture that was dropped whole."""
@@ -139,10 +154,11 @@ class Core:
 
     def shut_down(self, timeout: float) -> bool:
         """Closes the queue and waits for the writer, at most ``timeout`` seconds; false where that was not enough."""
+        self._writer.let_go()
         self.queue.close()
-        if self._writer is None:
+        if self._thread is None:
             return True
-        if not self._writer.acquire(timeout=max(timeout, 0)):
+        if not self._thread.acquire(timeout=max(timeout, 0)):
             return False
-        self._writer.release()
+        self._thread.release()
         return True

@@ -10,10 +10,9 @@ from .capture import AnyHeaders, Capture, pairs_of
 from .context import CaptureContext, current
 from .core import Core, Counts
 from .identity import TraceParent
-from .native import new_lock
 from .settings import Settings
 from .sink import Sink
-from .writer import FLUSH, REOPEN, TELL
+from .writer import REOPEN, TELL
 
 #: How many seconds the process's end waits for the output.
 EXIT_PATIENCE_S = 2.0
@@ -23,7 +22,7 @@ _emitters: "Set[Emitter]" = set()
 
 
 class Emitter:
-    """Takes captures and hands them to a writer's thread of its own.
+    """Takes captures, which a thread of its own writes.
 
     ``Emitter(Settings(service="shop"))`` is set by calls, ``Emitter.from_env()`` by the environment. Raises :class:`SettingsError` where a setting has
     a value that it can't have or the output can't be opened. Nothing that it does later raises.
@@ -107,12 +106,7 @@ class Emitter:
             return True
         if core.queue.is_closed:
             return core.shut_down(timeout)
-        if not core.start_writer():
-            return False
-        done = new_lock()
-        done.acquire()
-        core.queue.order((FLUSH, done))
-        return done.acquire(timeout=max(timeout, 0))
+        return core.flush(timeout)
 
     def settle(self, timeout: float = EXIT_PATIENCE_S) -> bool:
         """As :meth:`flush`, with a ``meta`` line behind it: for servers that end without the interpreter's exit hooks. Captures may follow."""

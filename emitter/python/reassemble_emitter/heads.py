@@ -47,7 +47,7 @@ class _Name(NamedTuple):
 
 
 class Heads:
-    """Writes one process's heads and tails, for the writer's thread alone."""
+    """Writes one process's heads and tails, for who holds the writer's lock."""
 
     def __init__(self, redactor: Redactor, service: str, host: str, inst: str, rate: float) -> None:
         self._redactor = redactor

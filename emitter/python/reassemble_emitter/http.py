@@ -40,9 +40,9 @@ def harmless(work: Callable[..., _T]) -> Callable[..., Optional[_T]]:
     """Keeps a fault of the emitter's own work away from the app whose messages it looks at; where there is one, it gives nothing."""
 
     @functools.wraps(work)
-    def guarded(*args: Any, **kwargs: Any) -> Optional[_T]:
+    def guarded(*args: Any) -> Optional[_T]:
         try:
-            return work(*args, **kwargs)
+            return work(*args)
         except Exception:
             # What the message held was no message that the emitter knows; the capture ends as it can.
             return None

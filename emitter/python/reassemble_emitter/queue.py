@@ -5,9 +5,9 @@ which room was kept, and orders to the writer pass the limit.
 
 The lock may be taken again by its own thread, for a signal's handler or a finalizer may capture in the midst of it.
 
-Waking a thread costs more than all else here, and each time that it runs it may hold a request up, for Python runs one thread at a time. So the writer
-lets messages gather while there are any, and only then sleeps until it is woken. Each wait is long enough for several captures of a busy app, and
-short enough that what has gathered is written in less than a millisecond.
+Waking a thread costs more than all else here, and each time that it runs it may hold a request up, for Python runs one thread at a time. So the writer's
+thread lets messages and lines gather while there are any, and only then sleeps until it is woken. Each wait is long enough for many captures of a busy
+app; what gathers meanwhile is bounded, and mostly cut into lines already (see :meth:`Writer.assist`).
 """
 
 from collections import deque
@@ -23,11 +23,15 @@ CLOSING_BYTES = 1024
 #: What a message takes beside its texts.
 MESSAGE_BYTES = 128
 
+#: So many messages are taken at once.
+BATCH = 256
+#: The writer is woken where so many bytes of lines have gathered.
+GATHERED_BYTES = 256 * 1024
+
 # How long the writer lets messages gather, and how often it looks again in vain before it sleeps: a fifth of a second in all.
-_LINGER_S = 0.02
-_LINGER_ROUNDS = 10
+_LINGER_S = 0.05
+_LINGER_ROUNDS = 4
 _LONGEST_SLEEP_S = 3600.0
-_BATCH = 256
 _NEVER, _ALWAYS = float("inf"), -1
 
 #: What :class:`Writer` makes of it: a kind, and what its method takes.
@@ -38,8 +42,8 @@ class Queue:
     """Messages on their way to the writer."""
 
     def __init__(self, limit: int) -> None:
-        # Each with its cost in bytes.
-        self._messages: Deque[Tuple[int, Message]] = deque()
+        #: Each with its cost in bytes; for who holds the writer's lock to take.
+        self.messages: Deque[Tuple[int, Message]] = deque()
         self._limit = limit
         self._lock = new_reentrant_lock()
         self._bytes = 0
@@ -50,6 +54,8 @@ class Queue:
         self._bell = new_lock()
         self._bell.acquire()
         self.is_closed = False
+        #: Bytes of the lines that wait for the writer's thread.
+        self.gathered = 0
         #: Captures admitted so far.
         self.admitted = 0
 
@@ -61,7 +67,7 @@ class Queue:
             self._bytes += cost + CLOSING_BYTES
             self.admitted += 1
             track.n = self.admitted
-            self._messages.append((cost, message))
+            self.messages.append((cost, message))
         if self._bytes > self._wake_above:
             self._ring()
         return True
@@ -72,7 +78,7 @@ class Queue:
             if self.is_closed or self._bytes + cost > self._limit:
                 return False
             self._bytes += cost
-            self._messages.append((cost, message))
+            self.messages.append((cost, message))
         if self._bytes > self._wake_above:
             self._ring()
         return True
@@ -81,7 +87,7 @@ class Queue:
         """Puts in what room was kept for."""
         if self.is_closed:
             return
-        self._messages.append((0, message))
+        self.messages.append((0, message))
         if self._bytes > self._wake_above:
             self._ring()
 
@@ -108,37 +114,43 @@ class Queue:
         """Forgets all, in a forked child: there is no writer there, and what other threads held of the lock is never given back."""
         self.is_closed = True
         self._lock = new_reentrant_lock()
-        self._messages.clear()
+        self.messages.clear()
 
     def order(self, message: Message) -> None:
         """Has the writer do something at once."""
-        self._messages.append((0, message))
+        self.messages.append((0, message))
         self._ring()
 
     def take(self) -> Tuple[int, List[Message]]:
-        """The next messages in their order, and what they cost; for the writer alone."""
+        """The next messages in their order, and what they cost; for who holds the writer's lock."""
         cost = 0
         taken: List[Message] = []
-        messages = self._messages
-        while messages and len(taken) < _BATCH:
+        messages = self.messages
+        while messages and len(taken) < BATCH:
             each, message = messages.popleft()
             cost += each
             taken.append(message)
-        if taken:
-            self._idle_rounds = 0
         return cost, taken
 
-    def wait(self, longest: float) -> None:
-        """Waits for messages, or ``longest`` seconds; for the writer alone."""
+    def gather(self, size: int) -> None:
+        """Tells how many bytes of lines wait now that a request's thread has cut some, and wakes the writer where they are many, or it sleeps."""
+        self.gathered = size
+        if self._bytes > self._wake_above or (self.gathered >= GATHERED_BYTES and self._wake_above != _NEVER):
+            self._ring()
+
+    def wait(self, longest: float, was_idle: bool) -> None:
+        """Waits for messages, or ``longest`` seconds; for the writer's thread alone. ``was_idle`` tells that there was nothing since the last wait."""
+        if not was_idle:
+            self._idle_rounds = 0
         if self._idle_rounds < _LINGER_ROUNDS:
             self._idle_rounds += 1
             self._wake_above = self._limit // 2
             # What came before could not wake it.
-            if self._bytes <= self._wake_above and not self.is_closed:
+            if self._bytes <= self._wake_above and self.gathered < GATHERED_BYTES and not self.is_closed:
                 self._bell.acquire(timeout=_LINGER_S)
         else:
             self._wake_above = _ALWAYS
-            if not self._messages and not self.is_closed:
+            if not self.messages and not self.gathered and not self.is_closed:
                 self._bell.acquire(timeout=min(max(longest, _LINGER_S), _LONGEST_SLEEP_S))
         self._wake_above = _NEVER
 

@@ -1,17 +1,22 @@
-"""The writer's thread: takes messages in their order, redacts, cuts each part into lines, and writes lines that have come together.
+"""The writer: takes messages in their order, redacts, cuts each part into lines, and writes lines that have come together.
 
-Invariants: a capture is among the open ones from its begin until both its parts have ended, and its kept room is given back then and only then; a
-batch's cost is given back, and a capture counted as finished, once its lines are written; whenever the thread waits, all lines are written.
+Its thread does all of that. But two threads that take turns hold each other up, for Python runs one at a time; so a request's thread whose response is on
+its way cuts what is queued into lines itself, a bounded lot of it, and leaves them to the thread, which alone writes: :meth:`Writer.assist`.
+
+Invariants: who handles messages holds the lock, and takes them in the queue's order; a capture is among the open ones from its begin until both its parts
+have ended, and its kept room is given back then and only then; a message's cost is given back, and a capture counted as finished, once its lines are
+written; the thread sleeps only where no line waits.
 """
 
 import signal
 import time
-from typing import TYPE_CHECKING, Any, List, Optional, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Set, Tuple, Union
 
 from .heads import Heads, Headers, Start
 from .identity import new_id, now_us
 from .lines import PartWriter, joined, write_part
-from .queue import CLOSING_BYTES, Message
+from .native import new_reentrant_lock, thread_id
+from .queue import BATCH, CLOSING_BYTES, GATHERED_BYTES, Message
 
 if TYPE_CHECKING:
     from .core import Core
@@ -21,7 +26,11 @@ BEGIN, BODY, RESPOND, END, FLUSH, TELL, REOPEN = range(7)
 #: Parts of a capture.
 REQ, RES = 0, 1
 _NAMES = ("req", "res")
-_GATHERED_BYTES = 32 * 1024
+# The thread writes what it cuts in lots of so many bytes.
+_LOT_BYTES = 32 * 1024
+# What a request's thread takes at once, and of a single message or body: what is longer would hold up other requests of an event loop.
+_ASSISTED_BYTES = 32 * 1024
+_ASSISTED_PIECE = 16 * 1024
 
 
 class Track:
@@ -53,8 +62,16 @@ class _Part:
         self.fault = ""
 
 
+class _Lot(NamedTuple):
+    """Lines that are written together, whose each is (``None`` for meta), and the captures that end with them."""
+
+    lines: List[bytes]
+    owners: List[Optional[Track]]
+    ended: List[Track]
+
+
 class Writer:
-    """What the thread runs."""
+    """What the thread runs, and other threads assist with."""
 
     def __init__(self, core: "Core") -> None:
         settings = core.settings
@@ -66,64 +83,111 @@ class Writer:
         self._key = settings.signing_key.encode() if settings.signing_key else None
         self._buffer = settings.redact_buffer
         self._redacts = settings.redact_bodies
+        # Held by who handles messages. It knows its owner, but is never taken twice.
+        self._lock = new_reentrant_lock()
+        # The writer's own thread, which alone writes.
+        self._thread: Optional[int] = None
         self._open: Set[Track] = set()
         self._lines: List[bytes] = []
-        self._gathered = 0
-        # Whose each line is; None for meta.
+        self._size = 0
         self._owners: List[Optional[Track]] = []
         self._owner: Optional[Track] = None
         self._ended: List[Track] = []
-        # Bytes of the queue's limit that are to be given back with the batch's cost; below zero where more is held.
+        # Bytes of the queue's limit that are to be given back once all lines are written; below zero where more is held.
         self._freed = 0
         self._told = core.counts()
-        self._told_at = time.monotonic()
+        self._told_at = 0.0
         self._handlers = (self._begin, self._body, self._respond, self._end, self._flush, self._tell, self._reopen)
 
     def run(self) -> None:
         """Runs until the queue is closed and empty."""
         _block_signals()
+        self._thread = thread_id()
+        self._told_at = time.monotonic()
         queue = self._queue
         while True:
             closed = queue.is_closed
-            cost, messages = queue.take()
-            for message in messages:
-                self._handle(message)
-            if messages:
-                self._write()
-                self._give_back(cost)
+            with self._lock:
+                cost, messages = queue.take()
+                self._freed += cost
+                for message in messages:
+                    self._handle(message)
+                lot = self._lot()
+                freed, self._freed = self._freed, 0
+            self._write(lot)
+            queue.release(freed)
             left = self._tell_when_due()
-            if not messages:
-                if closed:
+            is_idle = not messages and not lot.lines
+            if is_idle and closed:
+                break
+            # What comes while it works is left to gather, and to those who assist.
+            if len(messages) < BATCH:
+                queue.wait(left, is_idle)
+        with self._lock:
+            for track in list(self._open):
+                self._close(track)
+            self._write(self._lot())
+            queue.release(self._freed)
+            self._tell()
+
+    def assist(self) -> None:
+        """Has the calling thread cut into lines what is queued, as far as that takes no time to speak of, and writes nothing. Does nothing where another
+        thread is at it, or this one in the midst of which a signal's handler or a finalizer runs."""
+        queue, lock = self._queue, self._lock
+        messages = queue.messages
+        if not messages or queue.is_closed or lock._is_owned():
+            return
+        left = _ASSISTED_BYTES
+        # What a signal's handler raises may come right behind the lock.
+        try:
+            if not lock.acquire(False):
+                return
+            while messages and left > 0 and self._size < GATHERED_BYTES and lock._is_owned():
+                cost, message = messages[0]
+                if not self._is_small(cost, message):
                     break
-                queue.wait(left)
-        for track in list(self._open):
-            self._close(track)
-        self._write()
-        self._give_back(0)
-        self._tell()
+                messages.popleft()
+                self._freed += cost
+                left -= cost
+                self._handle(message)
+        finally:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Lets the thread go on where the calling one assists it. Called before it is waited for, too: a signal's handler may do that in the midst of its
+        own thread's assistance, which then ends with the message in hand."""
+        if self._lock._is_owned() and thread_id() != self._thread:
+            self._queue.gather(self._size)
+            self._lock.release()
+
+    def _is_small(self, cost: int, message: Message) -> bool:
+        """Whether a request's thread may handle a message."""
+        if message[0] != END:
+            return message[0] < FLUSH and cost <= _ASSISTED_PIECE
+        part = message[1].parts[message[2]]
+        return part is None or part.held_bytes <= _ASSISTED_PIECE
 
     def _handle(self, message: Message) -> None:
         try:
             self._handlers[message[0]](*message[1:])
-        except Exception:
+        except BaseException as fault:
             # A fault of the emitter costs this capture and nothing else.
             if message[0] in (BEGIN, BODY, RESPOND, END):
                 track: Track = message[1]
                 track.torn, track.awaited = True, False
-                self._freed += sum(part.held_bytes for part in track.parts if part is not None)
+                self._freed += sum([part.held_bytes for part in track.parts if part is not None])
                 track.parts = [None, None]
                 self._forget_ended(track)
-
-    def _give_back(self, cost: int) -> None:
-        freed, self._freed = self._freed, 0
-        self._queue.release(cost + freed)
+            if not isinstance(fault, Exception):
+                # Raised by a signal's handler into the thread that assists: the app's own.
+                raise
 
     def _put(self, line: bytes) -> None:
         self._lines.append(line)
         self._owners.append(self._owner)
-        self._gathered += len(line)
-        if self._gathered >= _GATHERED_BYTES:
-            self._write()
+        self._size += len(line)
+        if self._size >= _LOT_BYTES and thread_id() == self._thread:
+            self._write(self._lot())
 
     def _begin(self, track: Track, start: Start) -> None:
         self._open.add(track)
@@ -202,24 +266,29 @@ class Writer:
                 self._handle((END, track, which, None, None, "shutdown", True, None))
 
     def _flush(self, done: Any) -> None:
-        self._write()
+        self._write(self._lot())
         done.release()
 
     def _reopen(self) -> None:
-        self._write()
+        self._write(self._lot())
         self._core.sink.reopen()
 
-    def _write(self) -> None:
-        """Writes what has come together, and counts the captures that are finished with it."""
-        lines, owners, ended = self._lines, self._owners, self._ended
-        self._lines, self._owners, self._ended, self._gathered = [], [], [], 0
-        if lines:
-            for place in self._core.sink.write_lines(lines):
+    def _lot(self) -> "_Lot":
+        """Takes what has come together; for the thread, while it holds the lock."""
+        lot = _Lot(self._lines, self._owners, self._ended)
+        self._lines, self._owners, self._ended, self._size = [], [], [], 0
+        self._queue.gathered = 0
+        return lot
+
+    def _write(self, lot: "_Lot") -> None:
+        """Writes it, and counts the captures that are finished with it; for the thread, with or without the lock."""
+        if lot.lines:
+            for place in self._core.sink.write_lines(lot.lines):
                 self._core.lost_lines += 1
-                owner = owners[place]
+                owner = lot.owners[place]
                 if owner is not None:
                     owner.torn = True
-        self._core.finished += sum([not track.torn for track in ended])
+        self._core.finished += sum([not track.torn for track in lot.ended])
 
     def _tell_when_due(self) -> float:
         """Tells the counters if there is something to tell and it is time; otherwise how many seconds are left."""
@@ -228,7 +297,8 @@ class Writer:
         if self._core.counts()[:4] == self._told[:4]:
             return every
         if left <= 0:
-            self._tell()
+            with self._lock:
+                self._tell()
             return every
         return left
 
@@ -241,7 +311,7 @@ class Writer:
         now = now_us()
         self._owner = None
         PartWriter(new_id(now, self._core.draws.draw()), "meta", self._heads.meta(now, counts[:4]), self._limit, self._put, self._key).finish_meta()
-        self._write()
+        self._write(self._lot())
 
 
 def _block_signals() -> None:

@@ -170,6 +170,11 @@ class _Exchange:
         self._end_request()
         self._capture.response.fail(describe(fault))
 
+    @harmless
+    def assist(self) -> None:
+        """The server has sent all that it will."""
+        self._capture._assist()
+
     def _end_request(self) -> None:
         request = self._capture.request
         if not request.ended:
@@ -184,8 +189,22 @@ def _wrapped(result: Iterable[bytes], exchange: Optional[_Exchange], context: Ca
             for piece in result:
                 exchange.piece(piece)
             exchange.end()
+            if type(result) in (list, tuple):
+                return _SentWhole(result, exchange)
         return result
     return (_SizedBody if hasattr(result, "__len__") else _Body)(result, exchange, context)
+
+
+class _SentWhole(List[bytes]):
+    """A list that is captured already, whose server says when it has sent it."""
+
+    def __init__(self, pieces: Iterable[bytes], exchange: _Exchange) -> None:
+        super().__init__(pieces)
+        self._exchange = exchange
+
+    def close(self) -> None:
+        """Called by the server when it has sent all."""
+        self._exchange.assist()
 
 
 class _Body:
@@ -230,6 +249,7 @@ class _Body:
             current.reset(token)
             if self._exchange is not None:
                 self._exchange.give_up()
+                self._exchange.assist()
 
 
 class _SizedBody(_Body):

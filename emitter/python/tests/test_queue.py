@@ -53,7 +53,7 @@ def test_no_message_is_slept_through():
             if len(seen) < 3000:
                 # So that it sleeps for good, and not only lingers.
                 queue._idle_rounds = len(seen) % 20
-                queue.wait(3600)
+                queue.wait(3600, False)
 
     writer = threading.Thread(target=write, daemon=True)
     writer.start()
