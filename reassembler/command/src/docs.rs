@@ -33,7 +33,7 @@ const fn field(key: &'static str, meaning: &'static str) -> Field {
 }
 
 /// All fields of the ledger, in the order in which they are written.
-const FIELDS: [Field; 20] = [
+const FIELDS: [Field; 22] = [
     field("bytes_read", "bytes read from inputs (uncompressed)"),
     field("lines_read", "lines read"),
     field("records", "what became of all capture records, see below"),
@@ -42,6 +42,8 @@ const FIELDS: [Field; 20] = [
     field("long_line_bytes", "bytes of those lines"),
     field("truncations", "truncations of followed files that were seen"),
     field("lost_bytes_at_least", "bytes that truncations took before they were read, at least"),
+    field("source_lost_records", "records that an input's sender says it dropped before they were read"),
+    field("source_lost_bytes", "bytes of those records"),
     field("input_failures", "inputs that could not be read, or not to their end"),
     field("shed_captures", "captures shed because the spool was full (`exec` and `--passthrough` only)"),
     field("exchanges_complete", "exchanges rebuilt complete"),

@@ -16,7 +16,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::config::{Compression, Config, DestinationConfig, StoreConfig};
-use crate::core::{Clock, Commits, Core, CoreMessage, Files, Waker};
+use crate::core::{Clock, Commits, Core, CoreMessage, Files, Flushes, Waker};
+use crate::deliver::Deliveries;
 use crate::forward::{Admission, Fed, Feed, Forwarder};
 use crate::input_row;
 use crate::intake::{Intake, IntakeConfig};
@@ -44,7 +45,7 @@ const MOST_BLOCK_BYTES: usize = 640 << 10;
 /// Bytes of records between forwarders and the core.
 const FEED_QUEUE_BYTES: usize = 4 << 20;
 /// Ids from here on are of inputs that are not followed, and keep nothing.
-const FIRST_PASSING_ID: u64 = 1 << 63;
+pub(crate) const FIRST_PASSING_ID: u64 = 1 << 63;
 /// A followed file that grows all the time is read so many times in a commit interval: what is read sooner is not durable sooner, and costs
 /// a wake-up,
 const READS_A_COMMIT: u32 = 4;
@@ -70,6 +71,7 @@ pub(crate) struct Builder {
     core: Sender<CoreMessage>,
     pub(crate) waker: Waker,
     feed: Option<Feeding>,
+    pub(crate) deliveries: Option<Deliveries>,
     pub(crate) pipe: Option<Pipe>,
     pub(crate) passing_ids: Box<dyn FnMut() -> InputId + Send>,
     forwarders: Vec<JoinHandle<()>>,
@@ -134,6 +136,7 @@ impl Builder {
             core,
             waker,
             feed: None,
+            deliveries: None,
             pipe: None,
             passing_ids,
             forwarders: Vec::new(),
@@ -209,6 +212,10 @@ impl Builder {
         let mut intake = Intake::new(intake, reader.clone(), &base, carried, store.clone())?;
         intake.set_time(Duration::ZERO, crate::core::wall_us());
         let files: Vec<PathBuf> = input.files.iter().filter(|path| *path != Path::new("-")).cloned().collect();
+        let ages = !config.input.follow.is_empty()
+            || config.input.stdin
+            || !self.forwarders.is_empty()
+            || self.deliveries.is_some();
         let core = Core {
             intake,
             tail,
@@ -222,10 +229,13 @@ impl Builder {
             },
             pipe: self.pipe,
             feed: self.feed.map(|feed| Feed { queue: feed.receiver }),
+            deliveries: self.deliveries,
+            flushes: Flushes::default(),
             inbox: self.core_inbox,
             woken: self.waker.woken.clone(),
             store,
             gauges: gauges.clone(),
+            hurry_uploader: Box::new(uploader.hurrier()),
             board: board.clone(),
             base: base.clone(),
             spool_limit_bytes: config.store.spool_limit_bytes,
@@ -235,7 +245,6 @@ impl Builder {
         };
         let stop_gauges = gauges.clone();
         let wake_uploader = uploader.waker();
-        let ages = !config.input.follow.is_empty() || config.input.stdin || !self.forwarders.is_empty();
         let thread = StoreThread {
             spool: PatientSpool { spool, gauges: gauges.clone(), board: board.clone() },
             state: reader.clone(),

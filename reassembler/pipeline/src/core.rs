@@ -3,6 +3,8 @@
 //! It stops reading by itself where the queue to the store thread or the spool is full, and goes on when there is room. Its clock for
 //! time-outs runs only while every input is read to its end.
 
+mod flush;
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use reassemble_sources::{InputId, Pipe, PipeState, SourceError, Tail, WholeFile};
 use reassemble_store::{Changes, StateError};
 
+pub(crate) use self::flush::Flushes;
+use crate::deliver::Deliveries;
 use crate::forward::Feed;
 use crate::intake::{COMMIT_CLOSED, Intake};
 use crate::ledger::Ledger;
@@ -85,10 +89,13 @@ pub(crate) struct Core {
     pub(crate) files: Files,
     pub(crate) pipe: Option<Pipe>,
     pub(crate) feed: Option<Feed>,
+    pub(crate) deliveries: Option<Deliveries>,
+    pub(crate) flushes: Flushes,
     pub(crate) inbox: Receiver<CoreMessage>,
     pub(crate) woken: Arc<AtomicBool>,
     pub(crate) store: Sender<StoreMessage>,
     pub(crate) gauges: Arc<StoreGauges>,
+    pub(crate) hurry_uploader: Box<dyn Fn() + Send>,
     pub(crate) board: Arc<StatusBoard>,
     pub(crate) base: Ledger,
     pub(crate) spool_limit_bytes: u64,
@@ -158,7 +165,7 @@ impl Core {
         }
         // What no later run can read is closed; followed and whole files will be read again, and their captures wait for them.
         let bounded = self.tail.is_none() && end == End::Inputs;
-        if bounded || self.pipe.is_some() || self.feed.is_some() {
+        if bounded || self.reads_once() {
             while self.intake.finish() {
                 self.await_commit()?;
                 self.commit()?;
@@ -199,6 +206,7 @@ impl Core {
                 shown = None;
             }
             self.commit_if_due()?;
+            self.go_on_flushing()?;
             let begun = Instant::now();
             let outline = Some((round.caught_up, full, self.followed_files()));
             if begun >= publish_at && shown != outline {
@@ -233,10 +241,16 @@ impl Core {
         Ok(round)
     }
 
+    /// Whether an input cannot be read again by a later run.
+    fn reads_once(&self) -> bool {
+        self.pipe.is_some() || self.feed.is_some() || self.deliveries.is_some()
+    }
+
     /// One round while the spool is full. The wrapper and pass-through never wait for storing: what is admitted is taken, and new captures
     /// are shed before they come here.
     fn read_only_feed(&mut self) -> Round {
-        let others_are_done = self.tail.is_none() && self.pipe.is_none() && self.files.is_done();
+        let others_are_done =
+            self.tail.is_none() && self.pipe.is_none() && self.deliveries.is_none() && self.files.is_done();
         let mut round = Round { read: false, caught_up: false, ended: self.feed.is_some() && others_are_done };
         self.read_feed(&mut round);
         Round { caught_up: false, ..round }
@@ -265,13 +279,22 @@ impl Core {
                 }
             }
         }
+        if let Some(deliveries) = &mut self.deliveries {
+            let delivered = deliveries.read(READ_BUDGET_BYTES, &mut self.intake);
+            round.read |= delivered.read;
+            round.caught_up &= delivered.caught_up;
+            round.ended &= delivered.ended;
+            if let Some(request) = delivered.flush {
+                self.flushes.add(request);
+            }
+        }
         self.read_feed(round);
     }
 
     /// Takes what was read from pipes before the stop: nobody else can read it any more.
     fn drain_pipes(&mut self, stopped_at: Instant) {
         let mut empty = 0;
-        while empty < 2 && stopped_at.elapsed() < DRAIN_GRACE && (self.pipe.is_some() || self.feed.is_some()) {
+        while empty < 2 && stopped_at.elapsed() < DRAIN_GRACE && self.reads_once() {
             let mut round = Round::default();
             self.read_pipes(&mut round);
             empty = if round.read { 0 } else { empty + 1 };
@@ -363,6 +386,9 @@ impl Core {
         if let Some(tail) = &self.tail {
             sleep = sleep.min(tail.next_wake(now));
         }
+        if let Some(patience) = self.flushes.patience(now) {
+            sleep = sleep.min(patience);
+        }
         if self.intake.is_dirty() {
             sleep = sleep.min(self.commit_interval.saturating_sub(self.commits.last.elapsed()));
         }
@@ -407,6 +433,7 @@ impl Core {
     fn committed(&mut self) {
         self.commits.under_way = false;
         self.intake.committed();
+        self.flushes.committed();
     }
 
     fn await_commit(&mut self) -> Result<(), RunError> {

@@ -345,6 +345,11 @@ impl LineSink for Intake {
                 tracing::warn!(input = self.name(input), bytes, "skipped a line longer than the limit (--max-line)");
                 self.work.count_long_line(bytes);
             }
+            InputEvent::Lost { records, bytes } => {
+                self.work.ledger.source_lost_records += records;
+                self.work.ledger.source_lost_bytes += bytes;
+                tracing::warn!(input = self.name(input), records, bytes, "dropped by its sender before it was read");
+            }
             InputEvent::Failed { why } => {
                 self.work.ledger.input_failures += 1;
                 tracing::error!(input = self.name(input), "{why}");

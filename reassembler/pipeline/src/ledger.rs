@@ -93,6 +93,10 @@ pub struct Ledger {
     pub truncations: u64,
     /// Bytes that truncations took before they were read, at least.
     pub lost_bytes_at_least: u64,
+    /// Records that an input's sender says it dropped before they were read (Lambda's `platform.logsDropped`).
+    pub source_lost_records: u64,
+    /// Bytes of them.
+    pub source_lost_bytes: u64,
     /// Inputs that could not be read, or not to their end.
     pub input_failures: u64,
     /// Captures shed because the spool was full (wrapper and pass-through only).
@@ -135,6 +139,8 @@ impl Ledger {
         sum.long_line_bytes += later.long_line_bytes;
         sum.truncations += later.truncations;
         sum.lost_bytes_at_least += later.lost_bytes_at_least;
+        sum.source_lost_records += later.source_lost_records;
+        sum.source_lost_bytes += later.source_lost_bytes;
         sum.input_failures += later.input_failures;
         sum.shed_captures += later.shed_captures;
         sum.exchanges_complete += later.exchanges_complete;

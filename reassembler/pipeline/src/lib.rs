@@ -2,12 +2,14 @@
 //!
 //! The **core** thread ([`core`](crate::core)) reads and assembles; the **store** thread ([`store_thread`](crate::store_thread)) processes,
 //! compresses and commits; a small tokio runtime uploads. The wrapper and pass-through have a thread more for each stream
-//! ([`forward`](crate::forward)), which never waits for the others.
+//! ([`forward`](crate::forward)), which never waits for the others. Lines that
+//! other code has are delivered ([`deliver`]).
 
 mod builder;
 mod check;
 pub mod config;
 mod core;
+mod deliver;
 pub mod emitters;
 mod exec;
 mod forward;
@@ -26,3 +28,4 @@ mod store_thread;
 pub mod verify;
 
 pub use check::{Check, check};
+pub use deliver::{Deliverer, Flushed, deliver};

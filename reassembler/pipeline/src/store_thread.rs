@@ -60,6 +60,8 @@ pub(crate) struct StoreGauges {
     pub(crate) spool_full: AtomicBool,
     /// Whether any fault does.
     pub(crate) failing: AtomicBool,
+    /// How often the destination has refused.
+    pub(crate) refusals: AtomicU64,
     /// Set by a stop: do not wait for room on the disk any more.
     pub(crate) hurry: AtomicBool,
 }
@@ -253,8 +255,11 @@ impl StoreThread {
                 let for_good = matches!(kind, FaultKind::Permanent | FaultKind::Credentials | FaultKind::Object);
                 self.gauges.failing_for_good.store(for_good, Ordering::Relaxed);
                 self.gauges.failing.store(true, Ordering::Relaxed);
+                self.gauges.refusals.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(retry_in_s = retry_in.as_secs_f64(), "the destination refuses, nothing is lost: {why}");
                 self.board.update(|status| status.destination_failing = Some(why));
+                // Somebody may wait for what cannot be stored now.
+                self.core.push_now(CoreMessage::Wake);
             }
             UploadEvent::Recovered => {
                 self.gauges.failing_for_good.store(false, Ordering::Relaxed);

@@ -63,6 +63,13 @@ pub enum InputEvent<'a> {
         /// Its length in bytes, newline included.
         bytes: u64,
     },
+    /// Whoever sends the lines says that it dropped some before they came here.
+    Lost {
+        /// How many records, as its sender counts them.
+        records: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// The input could not be read (any further). A followed file is tried again; the event comes once per change of the reason.
     Failed {
         /// A sentence for people, free of control characters.

@@ -26,6 +26,7 @@ impl LineSink for Seen {
         self.events.push(match event {
             InputEvent::Opened { .. } => "opened".to_owned(),
             InputEvent::LongLine { bytes } => format!("long {bytes}"),
+            InputEvent::Lost { records, bytes } => format!("lost {records} of {bytes}"),
             InputEvent::Failed { why } => format!("failed {why}"),
             InputEvent::Closed => "closed".to_owned(),
             other => format!("{other:?}"),

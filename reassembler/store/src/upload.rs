@@ -101,6 +101,7 @@ pub enum UploadEvent {
 #[derive(Debug)]
 pub struct Uploader {
     wake: Arc<Notify>,
+    hurry: Arc<Notify>,
     cancel: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -121,10 +122,11 @@ impl Uploader {
         config: UploadConfig,
     ) -> (Self, mpsc::Receiver<UploadEvent>) {
         let (events, receiver) = mpsc::channel(EVENTS);
-        let (wake, cancel) = (Arc::new(Notify::new()), CancellationToken::new());
+        let (wake, hurry) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let cancel = CancellationToken::new();
         let worker = Worker::new(destination, config, events, cancel.clone());
-        let task = tokio::spawn(Service::new(queue, worker, Arc::clone(&wake)).run());
-        (Self { wake, cancel, task }, receiver)
+        let task = tokio::spawn(Service::new(queue, worker, Arc::clone(&wake), Arc::clone(&hurry)).run());
+        (Self { wake, hurry, cancel, task }, receiver)
     }
 
     /// Says that a commit has sealed objects. May be called from any thread.
@@ -136,6 +138,12 @@ impl Uploader {
     pub fn waker(&self) -> impl Fn() + Send + 'static {
         let wake = Arc::clone(&self.wake);
         move || wake.notify_one()
+    }
+
+    /// What has everything that waits for its next try tried now, for a thread that does not hold the uploader.
+    pub fn hurrier(&self) -> impl Fn() + Send + 'static {
+        let hurry = Arc::clone(&self.hurry);
+        move || hurry.notify_one()
     }
 
     /// Starts nothing more, and waits for what is under way, at most this long. True where all of it ended.

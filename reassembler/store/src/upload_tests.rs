@@ -189,6 +189,22 @@ async fn a_success_wakes_those_that_wait_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_in_a_hurry_waits_for_no_next_try() {
+    let store = Scripted::default();
+    store.fail(0, &[FaultKind::Permanent]);
+    store.fail(1, &[FaultKind::Object]);
+    let config = UploadConfig { permanent_retry: Duration::from_secs(3600), ..UploadConfig::default() };
+    let start = Instant::now();
+    let (uploader, mut events) = Uploader::spawn_with(Queue::of("BB"), store, config);
+    for _ in 0..2 {
+        assert!(matches!(events.recv().await, Some(UploadEvent::Failing { .. })));
+    }
+    uploader.hurrier()();
+    stored(&mut events, 2).await;
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_objects_own_fault_lets_the_others_by_and_is_tried_again() {
     let store = Scripted::default();
     for no in [0, 1, 2, 3] {

@@ -124,7 +124,7 @@ fn outcomes(records: &Records) -> Vec<Outcome<'_>> {
 }
 
 /// All metrics, in the order in which they are served.
-pub(crate) const METRICS: [Metric; 39] = [
+pub(crate) const METRICS: [Metric; 40] = [
     metric("reassemble_build_info", Gauge, "", "The program's version, in the label `version`; always 1", Version),
     metric("reassemble_read_bytes_total", Counter, "bytes", "Bytes read from inputs", One(|s| s.total.bytes_read)),
     metric("reassemble_read_lines_total", Counter, "lines", "Lines read from inputs", One(|s| s.total.lines_read)),
@@ -204,6 +204,13 @@ pub(crate) const METRICS: [Metric; 39] = [
         "bytes",
         "Bytes that truncations took before they were read, at least",
         One(|s| s.total.lost_bytes_at_least),
+    ),
+    metric(
+        "reassemble_source_lost_records_total",
+        Counter,
+        "records",
+        "Records that an input's sender says it dropped before they were read",
+        One(|s| s.total.source_lost_records),
     ),
     metric(
         "reassemble_input_failures_total",

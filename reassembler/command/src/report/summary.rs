@@ -140,6 +140,9 @@ impl Summary<'_> {
         ));
         let cut = if run.truncations > 0 { "at least; a file was cut while it was read" } else { "" };
         rows.push(line("bytes never seen", run.lost_bytes_at_least, cut));
+        if run.source_lost_records > 0 {
+            rows.push(line("records never sent", run.source_lost_records, "dropped by whoever was to send them"));
+        }
         rows.push(line("inputs that failed", run.input_failures, ""));
         rows.push(line(
             "captures shed",

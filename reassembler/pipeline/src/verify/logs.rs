@@ -98,7 +98,10 @@ impl LineSink for Lines<'_, '_> {
             InputEvent::LongLine { .. } => self.work.counts.long_lines += 1,
             InputEvent::Failed { why } => self.unread.push(why.to_owned()),
             InputEvent::Closed => self.reader.finish(self.work),
-            InputEvent::Opened { .. } | InputEvent::Follows { .. } | InputEvent::Truncated { .. } => {}
+            InputEvent::Opened { .. }
+            | InputEvent::Follows { .. }
+            | InputEvent::Truncated { .. }
+            | InputEvent::Lost { .. } => {}
         }
     }
 }

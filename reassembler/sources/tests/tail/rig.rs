@@ -42,6 +42,7 @@ impl LineSink for Seen {
             InputEvent::Follows { predecessor } => self.follows.push((input.0, predecessor.0)),
             InputEvent::Truncated { lost_at_least_bytes } => self.truncated.push(lost_at_least_bytes),
             InputEvent::LongLine { bytes } => self.long.push(bytes),
+            InputEvent::Lost { .. } => panic!("files lose nothing that they know of"),
             InputEvent::Failed { why } => self.failed.push(why.to_owned()),
             InputEvent::Closed => self.closed.push(input.0),
         }

@@ -43,6 +43,7 @@ pub(super) struct Service<P> {
     queue: Arc<dyn SealedQueue>,
     worker: Worker<P>,
     wake: Arc<Notify>,
+    hurry: Arc<Notify>,
     /// The highest number that was read.
     read: Option<u64>,
     ready: VecDeque<SealedObject>,
@@ -54,11 +55,12 @@ pub(super) struct Service<P> {
 }
 
 impl<P: Put> Service<P> {
-    pub(super) fn new(queue: Arc<dyn SealedQueue>, worker: Worker<P>, wake: Arc<Notify>) -> Self {
+    pub(super) fn new(queue: Arc<dyn SealedQueue>, worker: Worker<P>, wake: Arc<Notify>, hurry: Arc<Notify>) -> Self {
         Self {
             queue,
             worker,
             wake,
+            hurry,
             read: None,
             ready: VecDeque::new(),
             tasks: JoinSet::new(),
@@ -83,12 +85,23 @@ impl<P: Put> Service<P> {
                 () = cancel.cancelled() => {}
                 Some(ended) = self.tasks.join_next_with_id() => self.end(ended).await,
                 () = self.wake.notified() => {}
+                () = self.hurry.notified() => {
+                    read_again = None;
+                    self.hurry();
+                }
                 () = sleep_until(timer) => read_again = read_again.filter(|at| *at > Instant::now()),
             }
         }
         while let Some(ended) = self.tasks.join_next_with_id().await {
             self.end(ended).await;
         }
+    }
+
+    /// Tries now what waits for its time.
+    fn hurry(&mut self) {
+        self.worker.hurry();
+        let now = Instant::now();
+        self.aside.iter_mut().for_each(|waiting| waiting.due = now);
     }
 
     fn has_place(&self) -> bool {

@@ -42,7 +42,8 @@ pub(super) struct Aside {
 struct Shared {
     /// A fault of the destination's, and no success since.
     failing: AtomicBool,
-    recovered: Notify,
+    /// Waiting for the next try is over: another object was stored, or somebody is in a hurry.
+    try_now: Notify,
     /// Objects stored.
     stored: AtomicU64,
     /// Failures since the last success.
@@ -73,6 +74,11 @@ impl<P: Put> Worker<P> {
         self.shared.failing.load(Ordering::Relaxed)
     }
 
+    /// Ends all waiting for the next try.
+    pub(super) fn hurry(&self) {
+        self.shared.try_now.notify_waiters();
+    }
+
     /// Tries until the object is stored or set aside, which happened to it so often before. For a suspect one
     /// more failure is its own.
     pub(super) async fn store(self, object: SealedObject, times_aside: u32, is_suspect: bool) -> Ended {
@@ -81,9 +87,9 @@ impl<P: Put> Worker<P> {
         let mut stored_at_failure = None;
         loop {
             // Listens before it tries: a success elsewhere meanwhile must not be missed.
-            let recovered = shared.recovered.notified();
-            tokio::pin!(recovered);
-            recovered.as_mut().enable();
+            let try_now = shared.try_now.notified();
+            tokio::pin!(try_now);
+            try_now.as_mut().enable();
             let error = match self.destination.put(&object).await {
                 Ok(outcome) => return Ended::Stored { recovered: self.succeed(&object, outcome).await },
                 Err(error) => error,
@@ -108,7 +114,7 @@ impl<P: Put> Worker<P> {
             self.tell(UploadEvent::Failing { object_no: Some(object.object_no), why, retry_in, kind }).await;
             tokio::select! {
                 () = tokio::time::sleep(retry_in) => {}
-                () = recovered => {}
+                () = try_now => {}
                 () = self.cancel.cancelled() => return Ended::Cancelled,
             }
             if tries >= YIELD_AFTER && self.is_failing() {
@@ -125,7 +131,7 @@ impl<P: Put> Worker<P> {
         self.tell(UploadEvent::Stored { object_no: object.object_no, bytes: object.bytes, already }).await;
         let recovered = self.shared.failing.swap(false, Ordering::Relaxed);
         if recovered {
-            self.shared.recovered.notify_waiters();
+            self.shared.try_now.notify_waiters();
         }
         recovered
     }
