@@ -12,9 +12,10 @@ use std::time::Duration;
 use reassemble_formats::{BadReason, Record, RecordSink, scan_line};
 use reassemble_pipeline::config::Config;
 use reassemble_pipeline::run::{Run, StatusBoard, Stopper};
+use reassemble_pipeline::{Deliverer, Flushed, deliver};
+use reassemble_sources::InputId;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::stub::{Deliverer, Flushed, InputId, deliver};
 use crate::telemetry::Cut;
 use crate::telemetry::events::{Event, Problem, answered, read};
 use crate::telemetry::lines::Lines;
@@ -259,7 +260,7 @@ impl Feeding {
             tally.dropped.1 = tally.dropped.1.saturating_add(bytes);
         });
         if let Some(pipeline) = &self.pipeline {
-            pipeline.deliverer.count_lost(records, bytes);
+            pipeline.deliverer.count_lost(pipeline.input, records, bytes);
         }
     }
 

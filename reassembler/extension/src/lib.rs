@@ -14,7 +14,6 @@ pub mod extensions_api;
 mod feeder;
 mod lifecycle;
 mod log;
-mod stub;
 pub mod telemetry;
 
 use std::path::Path;

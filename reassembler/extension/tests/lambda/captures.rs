@@ -40,6 +40,7 @@ impl Captures {
         }
         let (request, response) = (format!("order {number}").into_bytes(), response.into_bytes());
         let head = RequestHead {
+            ts_us: Some(1_795_824_000_000_000),
             service: "fn".into(),
             method: "POST".into(),
             url: "/orders".into(),
