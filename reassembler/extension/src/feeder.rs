@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use reassemble_formats::{BadReason, Record, RecordSink, scan_line};
 use reassemble_pipeline::config::Config;
 use reassemble_pipeline::run::{Run, StatusBoard, Stopper};
@@ -20,18 +21,21 @@ use crate::telemetry::Cut;
 use crate::telemetry::events::{Event, Problem, answered, read};
 use crate::telemetry::lines::Lines;
 use crate::telemetry::listener::{Post, Taker};
+use crate::trust;
 
 /// What the pipeline's ledger names the input.
 const INPUT: &str = "lambda telemetry";
 /// Work that waits for the thread: the listener holds two POSTs at most, and there is one flush at a time, and the end.
 const QUEUE: usize = 8;
+/// What a flush leaves of its time for the answer, which must come before nobody waits for it.
+const ANSWER: Duration = Duration::from_millis(60);
 /// Requests whose answer is remembered. One runs at a time; managed instances are not told of them.
 const MOST_ANSWERED: usize = 64;
 
 /// What the thread is asked for.
 enum Work {
     Post(Post),
-    Flush { within: Duration, done: oneshot::Sender<Flushed> },
+    Flush { until: Instant, done: oneshot::Sender<Flushed> },
     Finish,
 }
 
@@ -115,6 +119,7 @@ impl Feeder {
                 shared,
                 lines: Lines::default(),
                 cut: Cut::default(),
+                is_due: true,
             }
             .run(inbox);
             // Where nobody waits for the end, nobody needs to hear of it.
@@ -134,13 +139,13 @@ impl Feeder {
     }
 
     /// Has everything that came before stored; `None` where that is not even begun in time, or storing has ended.
-    pub(crate) async fn flush(&self, within: Duration) -> Option<Flushed> {
+    pub(crate) async fn flush(&self, until: Instant) -> Option<Flushed> {
         let (done, flushed) = oneshot::channel();
         let ask = async {
-            self.work.send(Work::Flush { within, done }).await.ok()?;
+            self.work.send(Work::Flush { until, done }).await.ok()?;
             flushed.await.ok()
         };
-        tokio::time::timeout(within, ask).await.ok()?
+        tokio::time::timeout_at(until.into(), ask).await.ok()?
     }
 
     /// Ends the thread once it is done with what came before.
@@ -171,6 +176,7 @@ struct Pipeline {
 
 impl Pipeline {
     fn open(config: Config, board: Arc<StatusBoard>, shared: &Shared) -> Option<Pipeline> {
+        trust::bring_along();
         match deliver(config, board) {
             Ok((run, deliverer)) => {
                 if let Some(stopper) = run.stopper() {
@@ -208,6 +214,8 @@ struct Feeding {
     shared: Arc<Shared>,
     lines: Lines,
     cut: Cut,
+    /// What came since all was stored may hold captures.
+    is_due: bool,
 }
 
 impl Feeding {
@@ -215,16 +223,28 @@ impl Feeding {
         while let Some(work) = inbox.blocking_recv() {
             match work {
                 Work::Post(post) => self.post(&post),
-                Work::Flush { within, done } => {
-                    if let Some(pipeline) = &self.pipeline {
+                Work::Flush { until, done } => {
+                    let within = until.saturating_duration_since(Instant::now()).saturating_sub(ANSWER);
+                    if let Some(flushed) = self.flush(within) {
                         // Whoever asked may have gone on.
-                        done.send(pipeline.deliverer.flush(within)).ok();
+                        done.send(flushed).ok();
                     }
                 }
                 Work::Finish => inbox.close(),
             }
         }
         self.finish();
+    }
+
+    /// Has all stored that came before. Where nothing came the disk and the bucket are left alone.
+    fn flush(&mut self, within: Duration) -> Option<Flushed> {
+        let pipeline = self.pipeline.as_ref()?;
+        if !self.is_due {
+            return Some(Flushed { stored: true, ..Flushed::default() });
+        }
+        let flushed = pipeline.deliverer.flush(within);
+        self.is_due = !flushed.stored || flushed.open_captures > 0;
+        Some(flushed)
     }
 
     fn post(&mut self, post: &Post) {
@@ -289,6 +309,8 @@ impl Feeding {
             self.shared.tally(|tally| tally.unstored_records += count.0);
             return;
         };
+        // No line without these letters is of a capture, in whatever it is wrapped.
+        self.is_due |= memmem::find(&block, b"cap").is_some();
         if !pipeline.deliverer.deliver(pipeline.input, block) {
             self.shared.has_failed.store(true, Ordering::Relaxed);
             // Its error says that what came since the last commit is not stored: this block too.

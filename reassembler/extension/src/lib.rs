@@ -15,6 +15,7 @@ mod feeder;
 mod lifecycle;
 mod log;
 pub mod telemetry;
+mod trust;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -19,7 +19,7 @@ use crate::telemetry::TIMEOUT_MS;
 /// What is left of an invocation's time when nothing is waited for any more.
 const MARGIN: Duration = Duration::from_millis(250);
 /// A flush that has less time is not begun.
-const LEAST_FLUSH: Duration = Duration::from_millis(20);
+const LEAST_FLUSH: Duration = Duration::from_millis(100);
 /// How long lines of a capture that is still open are waited for at the end of an invocation: two of the platform's bufferings.
 const LATE_LINES: Duration = Duration::from_millis(2 * TIMEOUT_MS);
 /// How often a wait for the end of an invocation looks whether there is still a reason for it.
@@ -147,15 +147,17 @@ impl Flushes {
     /// Flushes, and again where lines come meanwhile: those that the platform had not sent when it told of the response.
     async fn flush(&mut self, feeder: &Feeder, until: Instant) {
         loop {
-            let within = until.saturating_duration_since(Instant::now());
-            if within < LEAST_FLUSH {
+            if until.saturating_duration_since(Instant::now()) < LEAST_FLUSH {
                 return;
             }
             let posts = self.seen.borrow_and_update().posts;
-            let Some(flushed) = feeder.flush(within).await else { return };
+            let flushed = feeder.flush(until).await.unwrap_or_default();
+            if feeder.has_failed() {
+                return;
+            }
             self.last = SystemTime::now();
             if !flushed.stored {
-                self.tell(flushed.failing.unwrap_or_else(|| "there was no time".to_owned()), flushed.waiting_objects);
+                self.tell(flushed.failing.unwrap_or_else(|| "there was no time for more".to_owned()));
                 return;
             }
             self.failing = None;
@@ -172,9 +174,9 @@ impl Flushes {
     }
 
     /// Says why a flush could not store, where it did not say so before.
-    fn tell(&mut self, failing: String, waiting_objects: u64) {
+    fn tell(&mut self, failing: String) {
         if self.failing.as_ref() != Some(&failing) {
-            tracing::warn!(waiting_objects, "captures wait for the next invocation: {failing}");
+            tracing::warn!("captures wait for the next invocation: {failing}");
             self.failing = Some(failing);
         }
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::extension::Extension;
 use crate::platform::{Options, PATIENCE, Platform};
+use crate::s3::{S3, tls};
 use crate::scene::Scene;
 
 /// Starts it where it must fail; gives what it told Lambda, and what it said.
@@ -102,4 +103,26 @@ fn a_setting_that_is_none_is_told() {
     });
     scene.extension.says("environment variable REASSEMBLE_FLUSHES is no setting of this extension");
     scene.finish();
+}
+
+#[test]
+fn certificates_are_judged_by_what_is_brought_along_or_named() {
+    let s3 = S3::start_with_tls();
+    let url = format!("https://{}", s3.address);
+    let mut scene = Scene::start_with(Options::default(), |command| {
+        command.env("REASSEMBLE_S3_ENDPOINT", &url);
+    });
+    let lines = scene.captures.lines(1);
+    scene.invocation(&lines);
+    scene.extension.says("captures wait for the next invocation");
+    let words = scene.extension.words();
+    assert!(words.contains("certificate"), "{words}");
+    assert!(s3.exchanges().is_empty());
+
+    let mut scene = Scene::start_with(Options::default(), |command| {
+        command.env("REASSEMBLE_S3_ENDPOINT", &url).env("SSL_CERT_FILE", tls("authority.pem"));
+    });
+    let lines = scene.captures.lines(1);
+    scene.invocation(&lines);
+    assert_eq!(s3.exchanges().len(), 1, "{}", scene.extension.words());
 }

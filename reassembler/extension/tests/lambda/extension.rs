@@ -24,7 +24,9 @@ impl Extension {
     pub(crate) fn start(platform: &Platform, dir: &Path, configure: impl FnOnce(&mut Command)) -> Extension {
         let said = dir.join("stderr");
         let log = File::options().create(true).append(true).open(&said).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_reassemble-extension"));
+        // Figures are of the binary that goes into the layer.
+        let binary = std::env::var_os("REASSEMBLE_TEST_EXTENSION");
+        let mut command = Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_reassemble-extension").into()));
         command.env_clear().env("AWS_LAMBDA_RUNTIME_API", platform.address.to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         configure(&mut command);
@@ -43,6 +45,16 @@ impl Extension {
             assert!(began.elapsed() < PATIENCE, "it does not say {words:?}: {}", self.words());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Memory that it holds now, and the most that it held, in bytes.
+    pub(crate) fn resident_bytes(&self) -> (u64, u64) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        };
+        (of("VmRSS:"), of("VmHWM:"))
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -7,6 +7,7 @@ mod damaged;
 mod delivery;
 mod environment;
 mod extension;
+mod figures;
 mod gate;
 mod outages;
 mod platform;

@@ -36,6 +36,7 @@ struct Told {
     events: Vec<String>,
     subscriptions: Vec<Value>,
     subscribed: Option<u16>,
+    subscribed_at: Option<Instant>,
     asked: usize,
     answered: usize,
     waiting: VecDeque<Value>,
@@ -115,6 +116,11 @@ impl Platform {
     /// Every subscription that was asked for, also those that were refused.
     pub(crate) fn subscriptions(&self) -> Vec<Value> {
         self.told(|told| told.subscriptions.clone())
+    }
+
+    /// When it was registered and subscribed.
+    pub(crate) fn subscribed_at(&self) -> Instant {
+        self.until("a subscription", |told| told.subscribed_at)
     }
 
     /// What was told as an error of the extension: where, and what.
@@ -257,5 +263,6 @@ async fn subscribe(State(shared): State<Arc<Shared>>, Json(wanted): Json<Value>)
         return StatusCode::BAD_REQUEST.into_response();
     }
     told.subscribed = Some(port);
+    told.subscribed_at = Some(Instant::now());
     (StatusCode::OK, "OK").into_response()
 }

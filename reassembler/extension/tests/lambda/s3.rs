@@ -1,9 +1,10 @@
-//! A real S3 server over HTTP that keeps its objects as files, and what lies in its bucket.
+//! A real S3 server over HTTP or HTTPS that keeps its objects as files, and what lies in its bucket.
 
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -16,6 +17,16 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A file of the test authority's.
+pub(crate) fn tls(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/tests/end_to_end/tls").join(name)
+}
 
 /// The server, with the bucket `bucket`, for as long as this lives.
 pub(crate) struct S3 {
@@ -26,6 +37,23 @@ pub(crate) struct S3 {
 
 impl S3 {
     pub(crate) fn start() -> S3 {
+        S3::serve(None)
+    }
+
+    /// Over HTTPS alone, with a certificate of an authority that only tests know.
+    pub(crate) fn start_with_tls() -> S3 {
+        let certificate = CertificateDer::from_pem_file(tls("server.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(tls("server.key")).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        S3::serve(Some(Arc::new(config).into()))
+    }
+
+    fn serve(tls: Option<TlsAcceptor>) -> S3 {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("bucket")).unwrap();
         let mut service = S3ServiceBuilder::new(FileSystem::new(dir.path()).unwrap());
@@ -36,9 +64,16 @@ impl S3 {
         let address = listener.local_addr().unwrap();
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let service = service.clone();
+                let (service, tls) = (service.clone(), tls.clone());
                 tokio::spawn(async move {
-                    drop(Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await);
+                    let http = Builder::new(TokioExecutor::new());
+                    match tls {
+                        None => drop(http.serve_connection(TokioIo::new(socket), service).await),
+                        Some(tls) => {
+                            let Ok(socket) = tls.accept(socket).await else { return };
+                            drop(http.serve_connection(TokioIo::new(socket), service).await);
+                        }
+                    }
                 });
             }
         });

@@ -23,6 +23,8 @@ pub(crate) struct Scene {
     pub(crate) extension: Extension,
     pub(crate) captures: Captures,
     pub(crate) dir: TempDir,
+    /// When the extension's process was started.
+    pub(crate) started: Instant,
     invocations: usize,
 }
 
@@ -34,8 +36,9 @@ impl Scene {
     pub(crate) fn start_with(options: Options, configure: impl FnOnce(&mut Command)) -> Scene {
         let (platform, s3, dir) = (Platform::start(options), S3::start(), tempfile::tempdir().unwrap());
         let gate = Gate::before(s3.address);
+        let started = Instant::now();
         let extension = start(&platform, &gate, &dir, configure);
-        Scene { platform, s3, gate, extension, captures: Captures::default(), dir, invocations: 0 }
+        Scene { platform, s3, gate, extension, captures: Captures::default(), dir, started, invocations: 0 }
     }
 
     /// Resets the environment: the process is killed, and another begins over the same /tmp.
