@@ -102,16 +102,16 @@ impl Lifecycle {
         }
     }
 
-    /// Waits until a request is answered. False where that is not told in time, or nothing that comes could be taken.
+    /// Waits until a request is answered. False where that is not told in time.
     async fn is_answered(&self, request_id: &str, until: Instant, flushes: &mut Flushes) -> bool {
         loop {
             let look = until.min(Instant::now() + LOOK);
             let answered = flushes.seen.wait_for(|seen| seen.is_answered(request_id));
-            if timeout_at(look.into(), answered).await.is_ok() {
+            // Where the spool is full, the telemetry that would tell of the end waits for room too: that is what a flush makes.
+            if timeout_at(look.into(), answered).await.is_ok() || self.board.snapshot().spool_full {
                 return true;
             }
-            // Where the spool is full, the telemetry that would tell of the end may wait too.
-            if Instant::now() >= until || self.feeder.has_failed() || self.board.snapshot().spool_full {
+            if Instant::now() >= until || self.feeder.has_failed() {
                 return false;
             }
         }
@@ -156,6 +156,7 @@ impl Flushes {
                 return;
             }
             self.last = SystemTime::now();
+            tracing::debug!(?flushed, "flushed");
             if !flushed.stored {
                 self.tell(flushed.failing.unwrap_or_else(|| "there was no time for more".to_owned()));
                 return;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::platform::Options;
-use crate::scene::Scene;
+use crate::scene::{Scene, patient};
 
 #[test]
 fn it_subscribes_before_it_asks_for_events() {
@@ -126,7 +126,7 @@ fn captures_span_invocations_and_lines_come_late() {
 #[test]
 fn older_schemas_do() {
     for refused in [&["2025-01-29"][..], &["2025-01-29", "2022-12-13"]] {
-        let mut scene = Scene::start_with(Options { refused_schemas: refused, ..Options::default() }, |_| ());
+        let mut scene = Scene::start_with(Options { refused_schemas: refused, ..Options::default() }, patient);
         let lines = scene.captures.lines(2);
         scene.invocation(&lines);
         assert_eq!(scene.platform.subscriptions().len(), refused.len() + 1);

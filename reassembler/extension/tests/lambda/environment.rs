@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::extension::Extension;
 use crate::platform::{Options, PATIENCE, Platform};
 use crate::s3::{S3, tls};
-use crate::scene::Scene;
+use crate::scene::{Scene, patient};
 
 /// Starts it where it must fail; gives what it told Lambda, and what it said.
 fn refused(configure: impl FnOnce(&mut Command)) -> (Vec<(String, serde_json::Value)>, String) {
@@ -85,6 +85,7 @@ fn a_flush_is_when_the_policy_says() {
     scene.finish();
 
     let mut scene = Scene::start_with(Options::default(), |command| {
+        patient(command);
         command.env("REASSEMBLE_FLUSH", "periodic:2");
     });
     let lines = scene.captures.lines(5);
@@ -114,12 +115,11 @@ fn certificates_are_judged_by_what_is_brought_along_or_named() {
     });
     let lines = scene.captures.lines(1);
     scene.invocation(&lines);
-    scene.extension.says("captures wait for the next invocation");
-    let words = scene.extension.words();
-    assert!(words.contains("certificate"), "{words}");
+    scene.extension.says("certificate");
     assert!(s3.exchanges().is_empty());
 
     let mut scene = Scene::start_with(Options::default(), |command| {
+        patient(command);
         command.env("REASSEMBLE_S3_ENDPOINT", &url).env("SSL_CERT_FILE", tls("authority.pem"));
     });
     let lines = scene.captures.lines(1);

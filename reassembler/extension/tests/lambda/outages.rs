@@ -10,7 +10,7 @@ use crate::scene::Scene;
 
 #[test]
 fn captures_wait_while_the_bucket_is_out_of_reach() {
-    let mut scene = Scene::start();
+    let mut scene = Scene::start_impatient();
     scene.gate.set(Way::Shut);
     for _ in 0..3 {
         let lines = scene.captures.lines(5);
@@ -27,7 +27,7 @@ fn captures_wait_while_the_bucket_is_out_of_reach() {
 
 #[test]
 fn a_bucket_that_never_answers_does_not_make_the_function_time_out() {
-    let mut scene = Scene::start();
+    let mut scene = Scene::start_impatient();
     scene.platform.idle();
     scene.gate.set(Way::Silent);
     for number in 0..2 {
@@ -113,7 +113,7 @@ fn a_freeze_in_mid_invocation_loses_nothing() {
 
 #[test]
 fn a_reset_goes_on_from_the_spool() {
-    let mut scene = Scene::start();
+    let mut scene = Scene::start_impatient();
     scene.gate.set(Way::Shut);
     let (whole, open) = (scene.captures.lines(8), scene.captures.one(6_000));
     // A flush makes durable what came, also where it cannot be stored.
@@ -137,4 +137,22 @@ fn a_spool_that_is_full_holds_up_no_invocation() {
         scene.invocation(&lines);
     }
     assert_eq!(scene.platform.overdue(), 0);
+    scene.gate.set(Way::Open);
+    let lines = scene.captures.lines(1);
+    scene.invocation(&lines);
+    scene.extension.says("the spool has room again");
+    scene.invocation(&["there was room".to_owned()]);
+    scene.until_stored();
+    scene.finish();
+}
+
+#[test]
+fn the_next_event_is_asked_for_again_where_the_connection_broke() {
+    let mut scene = Scene::start();
+    for _ in 0..3 {
+        let lines = scene.captures.lines(2);
+        scene.invocation(&lines);
+        scene.platform.break_waiting(3);
+    }
+    scene.finish();
 }

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -42,6 +43,7 @@ struct Told {
     waiting: VecDeque<Value>,
     deadline: Option<Instant>,
     overdue: usize,
+    to_break: usize,
     errors: Vec<(String, Value)>,
 }
 
@@ -131,6 +133,12 @@ impl Platform {
     /// Invocations at whose deadline the extension was not done: they count as timed out.
     pub(crate) fn overdue(&self) -> usize {
         self.told(|told| told.overdue)
+    }
+
+    /// Breaks so many connections on which the extension waits for events, the first of them now.
+    pub(crate) fn break_waiting(&self, times: usize) {
+        self.told(|told| told.to_break = times);
+        self.until("the connections to break", |told| (told.to_break == 0).then_some(()));
     }
 
     /// Begins an invocation that times out after so long.
@@ -229,6 +237,11 @@ async fn next(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response
     loop {
         {
             let mut told = shared.told.lock().unwrap();
+            if told.to_break > 0 {
+                (told.to_break, told.asked) = (told.to_break - 1, told.asked - 1);
+                let broken = async { Err::<Bytes, _>(std::io::Error::other("it breaks")) };
+                return Body::from_stream(stream::once(broken)).into_response();
+            }
             if let Some(event) = told.waiting.pop_front() {
                 told.answered += 1;
                 return Json(event).into_response();

@@ -89,11 +89,16 @@ impl S3 {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if path.to_string_lossy().ends_with(".ndjson.gz") {
-                    let mut text = String::new();
-                    flate2::read::MultiGzDecoder::new(File::open(&path).unwrap()).read_to_string(&mut text).unwrap();
-                    exchanges.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+                    continue;
                 }
+                let (name, mut text) = (path.to_string_lossy().into_owned(), String::new());
+                let mut file = File::open(&path).unwrap();
+                if name.ends_with(".ndjson.gz") {
+                    flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
+                } else if name.ends_with(".ndjson") {
+                    file.read_to_string(&mut text).unwrap();
+                }
+                exchanges.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
             }
         }
         exchanges

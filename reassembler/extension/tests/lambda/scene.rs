@@ -29,7 +29,13 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
+    /// With all the time that a flush may need on a busy machine.
     pub(crate) fn start() -> Scene {
+        Scene::start_with(Options::default(), patient)
+    }
+
+    /// With the time that a flush has unless it is set: where the bucket takes nothing, all of it passes.
+    pub(crate) fn start_impatient() -> Scene {
         Scene::start_with(Options::default(), |_| ())
     }
 
@@ -95,7 +101,13 @@ impl Scene {
     pub(crate) fn until_stored(&self) {
         let began = Instant::now();
         while self.s3.exchanges().len() < self.captures.made.len() {
-            assert!(began.elapsed() < PATIENCE, "not stored: {}", self.extension.words());
+            if began.elapsed() > PATIENCE {
+                let missing: Vec<_> = {
+                    let stored = self.stored();
+                    self.captures.made.keys().filter(|id| !stored.contains_key(*id)).cloned().collect()
+                };
+                panic!("{missing:?} are not stored: {}", self.extension.words());
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
         self.assert_stored();
@@ -107,6 +119,11 @@ impl Scene {
         self.extension.shut_down(&self.platform, "spindown");
         self.assert_stored();
     }
+}
+
+/// Gives flushes all the time that they may need on a busy machine.
+pub(crate) fn patient(command: &mut Command) {
+    command.env("REASSEMBLE_FLUSH_TIMEOUT", "30s");
 }
 
 fn start(platform: &Platform, gate: &Gate, dir: &TempDir, configure: impl FnOnce(&mut Command)) -> Extension {
