@@ -133,6 +133,11 @@ impl Feeder {
         self.seen.subscribe()
     }
 
+    /// Forgets that a request was answered: where it failed, Lambda may send it again under the same id.
+    pub(crate) fn forget(&self, request_id: &str) {
+        self.seen.send_modify(|seen| seen.answered.retain(|answered| answered != request_id));
+    }
+
     /// Whether nothing can be stored any more.
     pub(crate) fn has_failed(&self) -> bool {
         self.shared.has_failed.load(Ordering::Relaxed)

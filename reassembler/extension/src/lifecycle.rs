@@ -108,7 +108,9 @@ impl Lifecycle {
             let look = until.min(Instant::now() + LOOK);
             let answered = flushes.seen.wait_for(|seen| seen.is_answered(request_id));
             // Where the spool is full, the telemetry that would tell of the end waits for room too: that is what a flush makes.
-            if timeout_at(look.into(), answered).await.is_ok() || self.board.snapshot().spool_full {
+            let is_answered = timeout_at(look.into(), answered).await.is_ok();
+            if is_answered || self.board.snapshot().spool_full {
+                self.feeder.forget(request_id);
                 return true;
             }
             if Instant::now() >= until || self.feeder.has_failed() {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::platform::Options;
-use crate::scene::{Scene, patient};
+use crate::scene::{LIMIT, Scene, patient};
 
 #[test]
 fn it_subscribes_before_it_asks_for_events() {
@@ -121,6 +121,21 @@ fn captures_span_invocations_and_lines_come_late() {
     scene.platform.push(&scene.platform.printed(&three.response));
     assert!(scene.extension.ended(crate::platform::PATIENCE).unwrap().success());
     scene.assert_stored();
+}
+
+#[test]
+fn a_request_that_comes_again_is_waited_for_again() {
+    let mut scene = Scene::start();
+    for _ in 0..3 {
+        let lines = scene.captures.lines(2);
+        scene.platform.idle();
+        scene.platform.invoke("the same", LIMIT);
+        scene.platform.push(&scene.platform.printed(&lines));
+        scene.platform.push(&[scene.platform.runtime_done("the same")]);
+        scene.platform.idle();
+        scene.assert_stored();
+    }
+    scene.finish();
 }
 
 #[test]
