@@ -48,7 +48,7 @@ func (h *lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, err
 			l.id = c.id
 		}
 	}
-	c.filterBody(request, event.headers)
+	c.filterBody(request, event.headers.Get("Content-Type"))
 	c.body(request, event.body)
 	c.end(request, nil)
 	answered := false
@@ -64,7 +64,7 @@ func (h *lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, err
 	answer, err := h.next.Invoke(withLink(ctx, l), payload)
 	answered = true
 	if err != nil {
-		c.fail(response, err.Error())
+		c.fail(response, kindOf(err))
 	} else {
 		c.answerEvent(event, answer)
 	}
@@ -89,7 +89,7 @@ func (c *capture) answerEvent(event *lambdaEvent, payload []byte) {
 		return
 	}
 	answer := readLambdaAnswer(event, payload)
-	c.filterBody(response, answer.headers)
+	c.filterBody(response, answer.headers.Get("Content-Type"))
 	c.respond(&line.ResponseHead{Status: line.Status{Code: answer.code}, Headers: flatten(answer.headers), Unordered: true})
 	if !event.isHTTP || !hasNoBody(event.method, cmp.Or(answer.code, http.StatusOK)) {
 		c.body(response, answer.body)

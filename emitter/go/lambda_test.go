@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"testing"
 )
 
@@ -28,13 +29,13 @@ func TestEventsOfGatewaysAreCapturedAsTheirRequests(t *testing.T) {
 			`{"resource":"/items/{id}","path":"/items/7","httpMethod":"GET","headers":{"Host":"h.test","traceparent":"` + trace + `"},
 			"multiValueHeaders":{"Host":["h.test"],"cookie":["a","b"]},"queryStringParameters":{"q":"2"},
 			"multiValueQueryStringParameters":{"q":["1 ","2"],"a":["x"]},
-			"requestContext":{"protocol":"HTTP/2.0","identity":{"sourceIp":"1.2.3.4"}},"body":null,"isBase64Encoded":false}`,
+			"requestContext":{"path":"/prod/items/7","protocol":"HTTP/2.0","identity":{"sourceIp":"1.2.3.4"}},"body":null,"isBase64Encoded":false}`,
 			`{"statusCode":200,"multiValueHeaders":{"Set-Cookie":["s=1"],"X-N":["7"]},"body":"aXQ=","isBase64Encoded":true}`,
-			"in h2 GET https://h.test/items/7?a=x&q=1+&q=2 1.2.3.4 [redacted]|[redacted]", "", "200 7 [redacted] it",
+			"in h2 GET https://h.test/prod/items/7?a=x&q=1+&q=2 1.2.3.4 [redacted]|[redacted]", "", "200 7 [redacted] it",
 		},
 		"a load balancer": {
 			`{"requestContext":{"elb":{"targetGroupArn":"arn"}},"httpMethod":"PUT","path":"/a","queryStringParameters":{"q":"%20"},
-			"headers":{"host":"h.test","x-forwarded-proto":"http","x-forwarded-for":"1.2.3.4, 5.6.7.8","traceparent":"` + trace + `"},
+			"headers":{"host":"h.test","x-forwarded-proto":"http","x-forwarded-for":"6.6.6.6, 1.2.3.4","traceparent":"` + trace + `"},
 			"body":"asked","isBase64Encoded":false}`,
 			`{"statusCode":204,"headers":{"x-n":"7"},"body":"never sent"}`,
 			"in http/1.1 PUT http://h.test/a?q=%20 1.2.3.4 ", "asked", "204 7  ",
@@ -86,9 +87,14 @@ func TestAFunctionThatFailsIsTold(t *testing.T) {
 		defer func() { equal(t, "panic", recover(), any("x")) }()
 		e.Lambda(lambdaFunc(func(context.Context, []byte) ([]byte, error) { panic("x") })).Invoke(context.Background(), []byte(`{"httpMethod":"GET","path":"/p","requestContext":{}}`))
 	}()
+	calling := e.Lambda(lambdaFunc(func(context.Context, []byte) ([]byte, error) {
+		return nil, fmt.Errorf("asking: %w", &url.Error{Op: "Get", URL: "http://h.test/?token=s3cret", Err: fault})
+	}))
+	calling.Invoke(context.Background(), []byte(`{"httpMethod":"GET","path":"/c","requestContext":{}}`))
 	c := k.read()
-	equal(t, "captures", len(c.exchanges), 2)
-	equal(t, "failed", c.of("in", "lambda://").res.tail.said(), `"no stock" true -`)
+	equal(t, "captures", len(c.exchanges), 3)
+	equal(t, "failed", c.of("in", "lambda://").res.tail.said(), `"*errors.errorString" true -`)
+	equal(t, "called", c.of("in", "/c").res.tail.said(), `"*errors.errorString" true -`)
 	equal(t, "panicked", c.of("in", "/p").res.tail.said(), `"handler panicked" true -`)
 	var off *Emitter
 	if _, wrapped := off.Lambda(failing).(*lambdaHandler); !wrapped || off.Lambda(failing) != failing {

@@ -1,6 +1,7 @@
 package reassemble
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -37,6 +38,7 @@ type gatewayEvent struct {
 	IsBase64       bool `json:"isBase64Encoded"`
 	RequestContext *struct {
 		ELB        *struct{}
+		Path       string
 		Protocol   string
 		DomainName string
 		Identity   struct{ SourceIP string }
@@ -88,13 +90,16 @@ func (g *gatewayEvent) version1() *lambdaEvent {
 	if g.RequestContext.ELB != nil {
 		escape = func(text string) string { return text }
 	}
-	target := g.Path
+	// With the stage, as the client asked for it.
+	target := cmp.Or(g.RequestContext.Path, g.Path)
 	if query := g.query(escape); query != "" {
 		target += "?" + query
 	}
 	peer := g.RequestContext.Identity.SourceIP
 	if peer == "" {
-		peer, _, _ = strings.Cut(headers.Get("X-Forwarded-For"), ",")
+		// The address that the load balancer saw; what stands before it any client may have written.
+		all := headers.Get("X-Forwarded-For")
+		peer = strings.TrimSpace(all[strings.LastIndexByte(all, ',')+1:])
 	}
 	return &lambdaEvent{
 		isHTTP: true, proto: gatewayProtocol(g.RequestContext.Protocol), method: g.HTTPMethod, url: g.absolute(headers, target), peer: peer,

@@ -32,7 +32,7 @@ function emit(vector, feed) {
   const headers = vector.head.headers?.map(([name, value]) => [name, value.b64 === undefined ? value : Buffer.from(value.b64, 'base64')]);
   const head = HEADS[vector.part]({ ...vector.head, headers });
   const cut = { limit: vector.limit, key: vector.key && signingKey(vector.key) };
-  const part = new PartWriter(vector.id, vector.part, head, cut, (line) => lines.push(line));
+  const part = new PartWriter(vector.id, vector.part, head, cut, (before, piece, after) => lines.push(before, piece, after));
   if (vector.part === 'meta') {
     part.finishMeta();
   } else {

@@ -560,7 +560,7 @@ def usable(ts, now):
     return datetime(2000, 1, 1, tzinfo=timezone.utc) <= when <= now + timedelta(days=1)
 
 
-def stored_part(part, head, tail, problems):
+def stored_part(part, head, tail, problems, complete):
     body = {"len": len(part.body())}
     content_type = next((v for k, v in head.get("headers", []) if k.lower() == "content-type"), None)
     marks, offset = [], 0
@@ -572,6 +572,8 @@ def stored_part(part, head, tail, problems):
     body |= {"truncated": True} if tail.get("truncated") else {}
     body |= {"full_len": tail["full_len"]} if "full_len" in tail else {}
     body |= {"marks": marks} if marks else {}
+    pieces = [len(chunk.get("piece", b"")) for chunk in part.run()]
+    body |= {"pieces": pieces} if pieces and not complete else {}
     body |= as_text_or_b64(part.body())
     trailers = {"trailers": tail["trailers"]} if "trailers" in tail else {}
     keep = lambda *keys: {key: head[key] for key in keys if key in head}  # noqa: E731
@@ -604,7 +606,7 @@ def stored_exchange(capture, request, response, why, now):
             elif unjoined:
                 left = {k: v for k, v in chunk.items() if not (k in ("head", "headf") and head) and not (k == "tail")}
                 fragments.append(fragment(name, seq, left, False))
-        parts[name] = stored_part(part, heads[name], tails[name], problems) if part.chunks else None
+        parts[name] = stored_part(part, heads[name], tails[name], problems, why is None) if part.chunks else None
     q, qt, st = heads["request"], tails["request"], tails["response"]
     if "status" in st and heads["response"].get("status", st["status"]) != st["status"]:
         more["response"]["status"] = heads["response"]["status"]

@@ -129,6 +129,8 @@ pub struct Body<'a> {
     pub full_len: Option<u64>,
     /// (offset in bytes, microseconds since the part began) of pieces that told when they passed.
     pub marks: Vec<(u64, u64)>,
+    /// Of an incomplete exchange: the lengths in bytes of the captured pieces, one for each chunk, 0 for one without a piece.
+    pub pieces: Vec<u64>,
     /// The bytes, or where they are.
     pub content: Content<'a>,
 }

@@ -96,6 +96,11 @@ class Capture {
     quietly(() => this.#halves?.request.body(bodyOf(data)));
   }
 
+  /** Ends the request, where all of it is known before the response; otherwise it ends with the capture. */
+  endRequest() {
+    quietly(() => this.#halves?.request.end());
+  }
+
   /** Begins the response: a number for HTTP, a text elsewhere (an SQLSTATE, a gRPC status name); with headers, or what the protocol has like them. */
   respond(status, headers) {
     quietly(() => {

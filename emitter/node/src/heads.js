@@ -7,18 +7,13 @@ const { isUtf8 } = require('node:buffer');
 /** `error` is cut to so many bytes. */
 const MAX_ERROR_BYTES = 1024;
 
-const REQUEST_KEYS =
-  'ts service host inst n dir proto method url headers peer trace parent tags rate why body_enc oneway'.split(' ');
-const RESPONSE_KEYS = 'ts us status headers body_enc'.split(' ');
-const META_KEYS = 'ts service host inst begun finished dropped sampled_out'.split(' ');
-const TAIL_KEYS = 'len crc us status trailers error truncated full_len'.split(' ');
-
 const BEYOND_ASCII = /[^\x00-\x7f]/;
-const LONE_SURROGATES = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+/** Each escape of a JSON text by itself: `JSON.stringify` spells lone surrogates so, and nothing else beyond U+001F. */
+const ESCAPES = /\\(?:ud[89a-f][0-9a-f]{2}|[^])/g;
 
-/** A text without lone surrogates: U+FFFD in their place. */
-function wellFormed(text) {
-  return BEYOND_ASCII.test(text) ? text.replace(LONE_SURROGATES, '\ufffd') : text;
+/** A JSON text of `JSON.stringify` with U+FFFD in the place of lone surrogates (L-3.5). */
+function wellFormed(json) {
+  return json.includes('\\ud') ? json.replace(ESCAPES, (escape) => (escape.length > 2 ? '\ufffd' : escape)) : json;
 }
 
 /** A text as a binary string of its UTF-8. */
@@ -37,65 +32,91 @@ function textOfLatin1(value) {
   return BEYOND_ASCII.test(value) ? textOfBytes(Buffer.from(value, 'latin1')) : value;
 }
 
-function quoted(text) {
-  return JSON.stringify(wellFormed(text));
-}
-
 function decimal(number) {
   return Number.isInteger(number) ? String(number) : number.toFixed(6).replace(/\.?0+$/, '');
 }
 
+/** Headers, or trailers, whose values are texts or bytes. */
 function pairsText(pairs) {
-  let text = '';
-  for (const [name, value] of pairs) {
-    text += `${text && ','}[${quoted(name)},${quoted(typeof value === 'string' ? value : textOfBytes(value))}]`;
-  }
-  return `[${text}]`;
+  const isText = pairs.every((pair) => typeof pair[1] === 'string');
+  return JSON.stringify(isText ? pairs : pairs.map(([name, value]) => [name, typeof value === 'string' ? value : textOfBytes(value)]));
 }
 
 /** Tags stand in the order of their names' bytes, which an object's own order is not: it puts numbers first. */
 function tagsText(tags) {
-  const names = Object.keys(tags).map((name) => [Buffer.from(wellFormed(name)), name]);
+  const names = Object.keys(tags).map((name) => [Buffer.from(name), name]);
   names.sort(([a], [b]) => Buffer.compare(a, b));
-  return `{${names.map(([, name]) => `${quoted(name)}:${quoted(tags[name])}`).join(',')}}`;
+  return `{${names.map(([, name]) => `${JSON.stringify(name)}:${JSON.stringify(tags[name])}`).join(',')}}`;
 }
 
-function valueText(key, value) {
-  if (key === 'headers' || key === 'trailers') return pairsText(value);
-  if (key === 'tags') return tagsText(value);
-  if (typeof value === 'string') return quoted(value);
+/** A member of a simple value, with the comma before it; nothing where it is absent. */
+function member(key, value) {
+  if (value === undefined) return '';
+  if (typeof value === 'string') return `,"${key}":${JSON.stringify(value)}`;
   // Counters of other languages pass what a number holds exactly; such a one is a bigint here.
-  return typeof value === 'number' ? decimal(value) : String(value);
+  return `,"${key}":${typeof value === 'number' ? decimal(value) : value}`;
 }
 
-function objectText(keys, values) {
-  let text = '';
-  for (const key of keys) {
-    const value = values[key];
-    if (value !== undefined) text += `${text && ','}"${key}":${valueText(key, value)}`;
-  }
-  return binary(`{${text}}`);
+const pairsMember = (key, pairs) => (pairs === undefined ? '' : `,"${key}":${pairsText(pairs)}`);
+
+/** An object of members, as a binary string. */
+function object(members) {
+  return binary(wellFormed(`{${members.slice(1)}}`));
 }
 
 /** The head of `req`; keys as L-2.2 names them, absent ones undefined. */
-const requestHead = (values) => objectText(REQUEST_KEYS, values);
+function requestHead(values) {
+  return object(
+    member('ts', values.ts) +
+      member('service', values.service) +
+      member('host', values.host) +
+      member('inst', values.inst) +
+      member('n', values.n) +
+      member('dir', values.dir) +
+      member('proto', values.proto) +
+      member('method', values.method) +
+      member('url', values.url) +
+      pairsMember('headers', values.headers) +
+      member('peer', values.peer) +
+      member('trace', values.trace) +
+      member('parent', values.parent) +
+      (values.tags === undefined ? '' : `,"tags":${tagsText(values.tags)}`) +
+      member('rate', values.rate) +
+      member('why', values.why) +
+      member('body_enc', values.body_enc) +
+      member('oneway', values.oneway),
+  );
+}
 
 /** The head of `res` (L-2.3). */
-const responseHead = (values) => objectText(RESPONSE_KEYS, values);
+function responseHead({ ts, us, status, headers, body_enc }) {
+  return object(member('ts', ts) + member('us', us) + member('status', status) + pairsMember('headers', headers) + member('body_enc', body_enc));
+}
+
+const META_KEYS = 'ts service host inst begun finished dropped sampled_out'.split(' ');
 
 /** The head of `meta` (L-2.6). */
-const metaHead = (values) => objectText(META_KEYS, values);
+function metaHead(values) {
+  return object(META_KEYS.map((key) => member(key, values[key])).join(''));
+}
 
 /** A tail (L-2.4), with the length and the CRC-32 of the body in front. */
-function tailText(len, crc, values) {
-  const error = values.error === undefined ? undefined : shortened(values.error);
-  return objectText(TAIL_KEYS, { ...values, error, len, crc });
+function tailText(len, crc, { us, status, trailers, error, truncated, full_len }) {
+  return object(
+    `,"len":${len},"crc":"${crc}"` +
+      member('us', us) +
+      member('status', status) +
+      pairsMember('trailers', trailers) +
+      member('error', error === undefined ? undefined : shortened(error)) +
+      member('truncated', truncated) +
+      member('full_len', full_len),
+  );
 }
 
 /** A text of at most 1,024 bytes, cut at a character's edge. */
 function shortened(error) {
   if (error.length * 3 <= MAX_ERROR_BYTES) return error;
-  const bytes = Buffer.from(wellFormed(error));
+  const bytes = Buffer.from(error);
   let end = Math.min(bytes.length, MAX_ERROR_BYTES);
   while (end < bytes.length && (bytes[end] & 0xc0) === 0x80) end--;
   return bytes.toString('utf8', 0, end);

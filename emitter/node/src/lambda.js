@@ -41,7 +41,7 @@ function wrapHandler(core, handler, flush) {
 
 /** Begins the capture of an event; undefined where filters leave it out. */
 function begin(core, event, context) {
-  const tags = context?.awsRequestId === undefined ? undefined : { request_id: context.awsRequestId };
+  const tags = context?.awsRequestId === undefined ? undefined : { aws_request_id: context.awsRequestId };
   const http = httpOf(event);
   if (!http) {
     const url = `lambda://${context?.functionName ?? ''}`;
@@ -64,6 +64,8 @@ class Invocation {
   #isHttp;
 
   constructor(capture, isHttp) {
+    // A function whose time is over has no other end: what it was asked is written while it works.
+    capture.endRequest();
     this.#capture = capture;
     this.#isHttp = isHttp;
   }
@@ -75,7 +77,8 @@ class Invocation {
   finish(error, answer) {
     const capture = this.#capture;
     if (error !== undefined) {
-      capture.error(error);
+      // What it says may hold anything of the event.
+      capture.error([error?.name ?? 'error', error?.code].filter((word) => typeof word === 'string').join(': '));
     } else if (this.#isHttp && Number.isInteger(Number(answer?.statusCode ?? NaN))) {
       capture.respond(Number(answer.statusCode), [...pairsOf(answer), ...cookies(answer.cookies, 'set-cookie')]);
       capture.responseBody(bodyOf(answer));
@@ -108,8 +111,14 @@ function httpOf(event) {
     path: requestContext.path ?? event.path,
     query: fields.length ? `?${fields.join('&')}` : '',
     headers: pairsOf(event),
-    peer: requestContext.identity?.sourceIp,
+    peer: requestContext.identity?.sourceIp ?? forwardedFor(pairsOf(event)),
   });
+}
+
+/** The address that the load balancer saw; what stands before it any client may have written. */
+function forwardedFor(headers) {
+  const all = headers.find(([name]) => name.toLowerCase() === 'x-forwarded-for')?.[1];
+  return all?.split(',').pop().trim();
 }
 
 function request({ method, path, query, headers, peer }) {

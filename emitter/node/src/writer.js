@@ -1,7 +1,7 @@
 'use strict';
 // The background writer: takes steps in their order, cuts each part into lines, and writes lines that lie ready together.
 //
-// It runs on the app's event loop, in slices between other work, a few milliseconds after a request handed its steps over. A worker thread would have to be given
+// It runs on the app's event loop, in slices between other work, some milliseconds after a request handed its steps over. A worker thread would have to be given
 // copies of all texts and bodies, which costs the loop about as much as escaping and checksums do with the runtime's native functions; and it would be cut off
 // when the process exits, while this one can write what is queued from the `exit` event.
 //
@@ -17,9 +17,11 @@ const { PartWriter } = require('./lines.js');
 const { CLOSING_BYTES } = require('./queue.js');
 const { quietly } = require('./quietly.js');
 
-/** How long steps may gather. */
-const LINGER_MS = 3;
-/** Steps are cut into lines until so many bytes of them lie ready. */
+/** How long steps may gather: to be woken, and to have a thread of the pool write, costs more than the lines of several captures. */
+const LINGER_MS = 40;
+/** So many bytes of lines are cut in one turn of the event loop: what a few captures make, so that no request waits for those of many. */
+const TURN_BYTES = 24 * 1024;
+/** Lines are written once there are so many bytes of them, or no step is left. */
 const GATHERED_BYTES = 256 * 1024;
 /** A body goes through the cut in slices of this size, so that other work comes between those of a large one. */
 const SLICE_BYTES = 64 * 1024;
@@ -31,7 +33,7 @@ const LAST_RETRY_MS = 64;
 /** Counters are told at most so often (L-2.6). */
 const META_EVERY_MS = 60_000;
 /** The buffer of one write of several lines. */
-const BUFFER_BYTES = 64 * 1024;
+const BUFFER_BYTES = 256 * 1024;
 
 const GONE = new Set(['EPIPE', 'EBADF', 'EDESTADDRREQ']);
 const AGAIN = new Set(['EAGAIN', 'EWOULDBLOCK', 'EINTR']);
@@ -49,7 +51,6 @@ class LineWriter {
   /** Captures of which a half is open. */
   #open = new Set();
   #lines = [];
-  #owners = [];
   #linesAt = 0;
   #lineBytes = 0;
   #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
@@ -79,7 +80,12 @@ class LineWriter {
   wake(isFilling) {
     if (this.#isDone || this.#isWriting || this.#isSoon) return;
     if (isFilling) this.#runSoon();
-    else this.#timer ??= setTimeout(() => this.#run(), LINGER_MS).unref();
+    else this.#runLater();
+  }
+
+  /** Lets steps gather. */
+  #runLater() {
+    this.#timer ??= setTimeout(() => this.#run(), LINGER_MS).unref();
   }
 
   #runSoon() {
@@ -153,9 +159,10 @@ class LineWriter {
     if (this.#isWriting || this.#isDone) return;
     // Nobody is there to catch a fault: the app would end.
     quietly(() => {
-      this.#handleSteps(GATHERED_BYTES);
+      this.#handleSteps(this.#lineBytes + TURN_BYTES);
       this.#tellWhenDue();
-      this.#writeOn();
+      if (this.#core.queue.first() && this.#lineBytes < GATHERED_BYTES) this.#runSoon();
+      else this.#writeOn();
     });
   }
 
@@ -194,21 +201,29 @@ class LineWriter {
     return true;
   }
 
-  #begin(live, { head, policy }) {
+  #begin(live, { start, n, why, policy }) {
     const { settings, inst } = this.#core;
     const { redactor } = settings;
     live.openParts = live.hasResponse ? 2 : 1;
     this.#open.add(live);
     const text = requestHead({
-      ...head,
-      ts: timestamp(head.startUs),
+      ts: timestamp(live.startUs),
       service: settings.service,
       host: settings.host,
       inst,
-      url: redactor.url(head.url),
-      headers: headerPairs(head.headers, redactor),
+      n,
+      dir: start.dir,
+      proto: start.proto,
+      method: start.method,
+      url: redactor.url(start.url),
+      headers: headerPairs(start.headers, redactor),
+      peer: start.peer,
+      trace: start.trace,
+      parent: start.parent,
+      tags: start.tags,
       rate: settings.sampleRate,
-      oneway: head.oneway || undefined,
+      why,
+      oneway: start.oneway || undefined,
     });
     live.req = this.#part(live, 'req', text, policy);
   }
@@ -219,17 +234,18 @@ class LineWriter {
   }
 
   #part(live, part, head, policy) {
-    const lines = new PartWriter(live.id, part, head, this.#cut, (line) => this.#put(line, live));
+    const lines = new PartWriter(live.id, part, head, this.#cut, this.#take, live);
     return { lines, held: policy === PASS || policy === SKIP ? undefined : [], heldBytes: 0, policy };
   }
 
-  #put(line, owner) {
-    this.#lines.push(line);
-    this.#owners.push(owner);
-    this.#lineBytes += line.length;
-    this.#core.queue.hold(line.length);
+  /** Takes a line that is ready, of a capture or of none. */
+  #take = (before, piece, after, owner) => {
+    const length = before.length + piece.length + after.length;
+    this.#lines.push({ before, piece, after, length, owner });
+    this.#lineBytes += length;
+    this.#core.queue.hold(length);
     if (owner) owner.unwritten++;
-  }
+  };
 
   #body(part, step) {
     if (!part) return true;
@@ -311,7 +327,12 @@ class LineWriter {
     } while (end < this.#lines.length && size + this.#lines[end].length <= sharedBytes);
     const buffer = size <= BUFFER_BYTES ? this.#buffer : Buffer.allocUnsafe(size);
     let at = 0;
-    for (let line = this.#linesAt; line < end; line++) at += buffer.write(this.#lines[line], at, 'latin1');
+    for (let line = this.#linesAt; line < end; line++) {
+      const { before, piece, after } = this.#lines[line];
+      at += buffer.latin1Write(before, at);
+      if (piece) at += buffer.latin1Write(piece, at);
+      at += buffer.latin1Write(after, at);
+    }
     this.#group = { bytes: buffer.subarray(0, size), taken: 0, lines: end - this.#linesAt };
   }
 
@@ -341,6 +362,7 @@ class LineWriter {
       const became = this.#took(fault, count);
       if (this.#isReopenDue) this.reopen();
       if (became === 'again') this.#retry();
+      else if (this.#core.queue.first() && !this.#hasLines && this.#waiting.length === 0) this.#runLater();
       else this.#run();
     });
   }
@@ -393,8 +415,7 @@ class LineWriter {
   /** Gives a line's room back, and counts its capture as finished where all of it is written. */
   #forgetLine(isWritten) {
     const { counters, queue } = this.#core;
-    const length = this.#lines[this.#linesAt].length;
-    const owner = this.#owners[this.#linesAt];
+    const { length, owner } = this.#lines[this.#linesAt];
     this.#linesAt++;
     this.#lineBytes -= length;
     queue.release(length);
@@ -406,7 +427,6 @@ class LineWriter {
     }
     if (this.#linesAt === this.#lines.length) {
       this.#lines = [];
-      this.#owners = [];
       this.#linesAt = 0;
     }
   }
@@ -454,7 +474,7 @@ class LineWriter {
       dropped: counters.dropped,
       sampled_out: counters.sampledOut,
     });
-    new PartWriter(captureId(us), 'meta', head, this.#cut, (line) => this.#put(line)).finishMeta();
+    new PartWriter(captureId(us), 'meta', head, this.#cut, this.#take).finishMeta();
   }
 }
 

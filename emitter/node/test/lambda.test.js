@@ -39,7 +39,7 @@ test('API Gateway v2 and function URLs', async () => {
   const { dir, proto, method, url, peer, trace, tags } = req.head;
   assert.deepStrictEqual(
     [dir, proto, method, url, peer, trace, tags],
-    ['in', 'http/1.1', 'POST', 'https://shop.test/items/7?token=[redacted]&a=%20', '203.0.113.9', TRACE, { request_id: 'r-1' }],
+    ['in', 'http/1.1', 'POST', 'https://shop.test/items/7?token=[redacted]&a=%20', '203.0.113.9', TRACE, { aws_request_id: 'r-1' }],
   );
   assert.deepStrictEqual([req.text, req.header('cookie')], ['{"password":"[redacted]"}', ['[redacted]']]);
   assert.deepStrictEqual([res.head.status, res.text, res.header('set-cookie')], [201, 'made', ['[redacted]']]);
@@ -68,9 +68,10 @@ test('API Gateway v1 and load balancers', async () => {
     ...event,
     multiValueQueryStringParameters: undefined,
     queryStringParameters: { q: 'a%20b' },
+    multiValueHeaders: { ...event.multiValueHeaders, 'X-Forwarded-For': ['6.6.6.6, 203.0.113.10'] },
     requestContext: { elb: { targetGroupArn: 'arn' } },
   });
-  assert.strictEqual(balancer.req.head.url, 'http://shop.test/items?q=a%20b');
+  assert.deepStrictEqual([balancer.req.head.url, balancer.req.head.peer], ['http://shop.test/items?q=a%20b', '203.0.113.10']);
 });
 
 test('any other event, answered by a promise, a callback or an error', async () => {
@@ -86,7 +87,15 @@ test('any other event, answered by a promise, a callback or an error', async () 
 
   const fault = new RangeError('no tea');
   await assert.rejects(emitter.lambda(async () => Promise.reject(fault))(event, CONTEXT), fault);
-  assert.strictEqual(read().captures[1].res.tail.error, 'RangeError: no tea');
+  assert.strictEqual(read().captures[1].res.tail.error, 'RangeError');
+});
+
+test('what was asked is written though a function whose time is over never answers', async () => {
+  const { emitter, read } = keeping();
+  void emitter.lambda(() => new Promise(() => {}))({ order: 7 }, CONTEXT);
+  await emitter.flush(30_000);
+  const [{ req, res }] = read().captures;
+  assert.deepStrictEqual([req.text, res], ['{"order":7}', undefined]);
 });
 
 test('what filters leave out is answered all the same', async () => {

@@ -3,27 +3,34 @@
 Invariants: ``bytes`` counts what is queued, what the writer holds of open parts, and the room that is kept for each open capture's end; only ends, for
 which room was kept, and orders to the writer pass the limit.
 
-The lock may be taken again by its own thread, for a signal's handler or a finalizer may capture in the midst of it. Waking a thread costs more than all
-else here, so the writer looks again every few milliseconds for a while before it sleeps until it is woken.
+The lock may be taken again by its own thread, for a signal's handler or a finalizer may capture in the midst of it.
+
+Waking a thread costs more than all else here, and each time that it runs it may hold a request up, for Python runs one thread at a time. So the writer
+lets messages gather while there are any, and only then sleeps until it is woken. Each wait is long enough for several captures of a busy app, and
+short enough that what has gathered is written in less than a millisecond.
 """
 
 from collections import deque
-from typing import Any, Callable, Deque, List, Tuple
+from typing import TYPE_CHECKING, Any, Deque, List, Tuple
 
 from .native import new_lock, new_reentrant_lock
+
+if TYPE_CHECKING:
+    from .writer import Track
 
 #: What is kept for each open capture: two ends and a response's head without headers.
 CLOSING_BYTES = 1024
 #: What a message takes beside its texts.
 MESSAGE_BYTES = 128
 
-_LINGER_S = 0.004
-_LINGER_ROUNDS = 50
+# How long the writer lets messages gather, and how often it looks again in vain before it sleeps: a fifth of a second in all.
+_LINGER_S = 0.02
+_LINGER_ROUNDS = 10
 _LONGEST_SLEEP_S = 3600.0
 _BATCH = 256
-_AWAKE, _LINGERS, _SLEEPS = range(3)
+_NEVER, _ALWAYS = float("inf"), -1
 
-#: The cost in bytes, then what the writer makes of it.
+#: What :class:`Writer` makes of it: a kind, and what its method takes.
 Message = Tuple[Any, ...]
 
 
@@ -31,12 +38,14 @@ class Queue:
     """Messages on their way to the writer."""
 
     def __init__(self, limit: int) -> None:
+        # Each with its cost in bytes.
         self._messages: Deque[Tuple[int, Message]] = deque()
         self._limit = limit
         self._lock = new_reentrant_lock()
         self._bytes = 0
         self._idle_rounds = 0
-        self._writer_is = _AWAKE
+        # Where more bytes than these are counted the writer is to be woken: never while it works, in time while it lingers, always while it sleeps.
+        self._wake_above: float = _NEVER
         # Released to wake the writer: unlike an event's, that takes no lock.
         self._bell = new_lock()
         self._bell.acquire()
@@ -44,27 +53,28 @@ class Queue:
         #: Captures admitted so far.
         self.admitted = 0
 
-    def admit(self, make: Callable[[int], Message], cost: int) -> bool:
-        """Admits a capture, with room kept for its end: ``make`` is given its number, which counts from 1 without gaps in the order of the queue."""
+    def admit(self, track: "Track", message: Message, cost: int) -> bool:
+        """Admits a capture, with room kept for its end, and numbers it: from 1, without gaps, in the order of the queue."""
         with self._lock:
             if self.is_closed or self._bytes + cost + CLOSING_BYTES > self._limit:
                 return False
             self._bytes += cost + CLOSING_BYTES
             self.admitted += 1
-            self._messages.append((cost, make(self.admitted)))
-        self._wake_if_due()
+            track.n = self.admitted
+            self._messages.append((cost, message))
+        if self._bytes > self._wake_above:
+            self._ring()
         return True
 
     def push(self, message: Message, cost: int) -> bool:
         """Puts a message in, or refuses it where that passes the limit."""
-        if self.is_closed:
-            return False
         with self._lock:
-            if self._bytes + cost > self._limit:
+            if self.is_closed or self._bytes + cost > self._limit:
                 return False
             self._bytes += cost
             self._messages.append((cost, message))
-        self._wake_if_due()
+        if self._bytes > self._wake_above:
+            self._ring()
         return True
 
     def push_reserved(self, message: Message) -> None:
@@ -72,7 +82,8 @@ class Queue:
         if self.is_closed:
             return
         self._messages.append((0, message))
-        self._wake_if_due()
+        if self._bytes > self._wake_above:
+            self._ring()
 
     def reserve(self, cost: int) -> bool:
         """Counts bytes that are held elsewhere, or refuses them."""
@@ -121,21 +132,18 @@ class Queue:
         """Waits for messages, or ``longest`` seconds; for the writer alone."""
         if self._idle_rounds < _LINGER_ROUNDS:
             self._idle_rounds += 1
-            self._writer_is = _LINGERS
-            self._bell.acquire(timeout=_LINGER_S)
+            self._wake_above = self._limit // 2
+            # What came before could not wake it.
+            if self._bytes <= self._wake_above and not self.is_closed:
+                self._bell.acquire(timeout=_LINGER_S)
         else:
-            self._writer_is = _SLEEPS
+            self._wake_above = _ALWAYS
             if not self._messages and not self.is_closed:
                 self._bell.acquire(timeout=min(max(longest, _LINGER_S), _LONGEST_SLEEP_S))
-        self._writer_is = _AWAKE
-
-    def _wake_if_due(self) -> None:
-        state = self._writer_is
-        if state == _SLEEPS or (state == _LINGERS and self._bytes * 2 > self._limit):
-            self._ring()
+        self._wake_above = _NEVER
 
     def _ring(self) -> None:
-        self._writer_is = _AWAKE
+        self._wake_above = _NEVER
         try:
             self._bell.release()
         except RuntimeError:

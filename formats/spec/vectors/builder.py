@@ -117,7 +117,15 @@ def exchange(capture=A, *problems, **keys):
 
 
 def incomplete(capture=A, *problems, **keys):
-    return exchange(capture, *problems, "input_end", complete=False, **keys)
+    """An incomplete one. Where `pieces` says nothing else, the contiguous start of a part is one chunk."""
+    made = exchange(capture, *problems, "input_end", complete=False, **keys)
+    for name in ("request", "response"):
+        if made[name] is not None:
+            stored = dict(made[name]["body"])
+            pieces = stored.pop("pieces", [stored["len"]])
+            key = "text" if "text" in stored else "b64"
+            made[name] = made[name] | {"body": stored | {"pieces": pieces, key: stored.pop(key)} if pieces else stored}
+    return made
 
 
 def counts(lines, records, bad=None, **others):

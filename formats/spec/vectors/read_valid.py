@@ -219,13 +219,13 @@ def missing():
               line(A, "res", 5, b"ff", of=9, tail=tail(b"whatever", us=5))]
     v("middle-missing", "Missing chunks are named as ranges; the body is the contiguous start, the rest stands in `fragments`.",
       [req(), *middle],
-      [incomplete(A, "response_chunk_missing:2-3", "response_chunk_missing:6-8", response=stored_response(b"aabb"),
+      [incomplete(A, "response_chunk_missing:2-3", "response_chunk_missing:6-8", response=stored_response(b"aabb") | {"body": body(b"aabb", pieces=[2, 2])},
                   fragments=[{"part": "res", "seq": 4, "at": 7, "b64": b64(b"\xff\xfe"), "crc": crc(b"\xff\xfe")},
                              {"part": "res", "seq": 5, "of": 9, "text": "ff", "crc": crc(b"ff"), "tail": tail(b"whatever", us=5)}])], 5)
     v("end-missing", "A part whose `of` never came.", [req(of=..., tail=...), res()], [incomplete(A, "request_end_missing")], 2)
     v("start-missing", "The first chunk never came: no head, an empty start, everything in `fragments`.",
       [line(A, "req", 1, b"ng", of=2, tail=tail(b"ping")), res()],
-      [incomplete(A, "request_chunk_missing:0", "request_head_missing", service=..., ts=TS2, request={"body": body(b"")},
+      [incomplete(A, "request_chunk_missing:0", "request_head_missing", service=..., ts=TS2, request={"body": body(b"", pieces=[])},
                   fragments=[{"part": "req", "seq": 1, "of": 2, "text": "ng", "crc": crc(b"ng"), "tail": tail(b"ping")}])], 2)
     head = js(REQ)
     v("head-fragment-missing", "A head whose fragments are not all there can't be read; they stand in `fragments`.",

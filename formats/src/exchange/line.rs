@@ -99,6 +99,9 @@ fn write_body(body: &Body<'_>, object: &mut Object<'_>) {
     if !body.marks.is_empty() {
         object.value(key!("marks"), &body.marks);
     }
+    if !body.pieces.is_empty() {
+        object.value(key!("pieces"), &body.pieces);
+    }
     match &body.content {
         Content::Bytes(bytes) => write_bytes(bytes, object),
         Content::Pieces(pieces) => match common_spelling(pieces) {
@@ -328,6 +331,7 @@ mod tests {
                 truncated: true,
                 full_len: Some(7),
                 marks: vec![(0, 5)],
+                pieces: vec![9, 0],
                 content: Content::Bytes(vec![0xff, 0]),
                 ..Body::default()
             },
@@ -369,7 +373,7 @@ mod tests {
             r#""request":{"method":"POST","url":"/\"x","headers":[["Host","shop.test"],["a","b"]],"us":3,"#,
             r#""body":{"len":2,"type":"text/plain","text":"é"}},"#,
             r#""response":{"ts":"t2","us":1510,"status":200,"trailers":[],"body":{"len":2,"encoding":"gzip","#,
-            r#""captured":{"len":9,"crc":"0000000a"},"truncated":true,"full_len":7,"marks":[[0,5]],"b64":"/wA="}},"#,
+            r#""captured":{"len":9,"crc":"0000000a"},"truncated":true,"full_len":7,"marks":[[0,5]],"pieces":[9,0],"b64":"/wA="}},"#,
             r#""trace":"t","parent":"p","peer":"1.2.3.4:5","tags":{"k":"v"},"rate":0.5,"why":"all","error":"e","oneway":true,"#,
             r#""fragments":[{"part":"res","seq":2,"text":"x"}],"more":{"request":{"k":1}},"source":"stdin"}"#,
         );

@@ -81,8 +81,8 @@ pub(crate) fn assemble(mut capture: Box<Capture>, number: u64, why: Close, kept:
         response,
         fragments: fragments.list,
     };
-    assembled.request.take_body(&mut capture.request, &disk(Part::Request));
-    assembled.response.take_body(&mut capture.response, &disk(Part::Response));
+    assembled.request.take_body(&mut capture.request, &disk(Part::Request), complete);
+    assembled.response.take_body(&mut capture.response, &disk(Part::Response), complete);
     let rest = capture.rest(rest, &assembled.closed);
     (assembled, rest)
 }
@@ -220,6 +220,8 @@ struct ClosedPart {
     run: u32,
     pieces: Vec<Piece>,
     marks: Vec<(u64, u64)>,
+    /// The pieces' lengths, of an incomplete exchange.
+    lengths: Vec<u64>,
     /// The body, where it is long.
     long: Option<Pieces>,
     /// What keeps it from being whole.
@@ -285,7 +287,7 @@ impl ClosedPart {
     }
 
     /// Takes the body out of the chunks that go into the exchange.
-    fn take_body(&mut self, chunks: &mut PartChunks, disk: &OnDisk<'_>) {
+    fn take_body(&mut self, chunks: &mut PartChunks, disk: &OnDisk<'_>, complete: bool) {
         if chunks.piece_bytes > JOINED_BYTES {
             self.long = Some(Pieces::new(disk.capture, disk.part, self.run, std::mem::take(&mut chunks.chunks)));
             return;
@@ -297,6 +299,9 @@ impl ClosedPart {
                 Some(chunk) => (chunk.at, chunk.piece.take()),
                 None => disk.load(seq).map_or((None, None), |chunk| (chunk.at, chunk.piece)),
             };
+            if !complete {
+                self.lengths.push(piece.as_ref().map_or(0, |piece| piece.sum().len));
+            }
             if let Some(piece) = piece {
                 self.marks.extend(at.map(|at| (bytes, at)));
                 bytes += piece.sum().len;
@@ -333,6 +338,7 @@ impl ClosedPart {
             truncated: tail.truncated == Some(true),
             full_len: tail.full_len,
             marks: self.marks.clone(),
+            pieces: self.lengths.clone(),
             content: Content::Pieces(&self.pieces),
             ..Body::default()
         }

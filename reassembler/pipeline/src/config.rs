@@ -137,6 +137,8 @@ pub struct ProcessConfig {
     pub redact_query: Vec<String>,
     /// Whether Content-Encoding is undone.
     pub decode: bool,
+    /// Whether it is undone in incomplete exchanges too. Bodies as captured can be joined with what another reader has (`merge`).
+    pub decode_incomplete: bool,
     /// Largest decoded body in bytes; larger ones are stored as captured.
     pub decode_limit_bytes: u64,
 }

@@ -18,6 +18,7 @@ use crate::config::{ProcessConfig, Retention};
 pub(crate) struct Processor {
     redactor: Redactor,
     decode_limit_bytes: Option<u64>,
+    decode_incomplete: bool,
     inline_bytes: u64,
     normal: RetentionClass,
     errors: RetentionClass,
@@ -40,6 +41,7 @@ impl Processor {
         Some(Processor {
             redactor,
             decode_limit_bytes: config.decode.then_some(config.decode_limit_bytes),
+            decode_incomplete: config.decode_incomplete,
             inline_bytes,
             normal: RetentionClass::from_days(retention.normal_days)?,
             errors: RetentionClass::from_days(retention.errors_days)?,
@@ -48,8 +50,14 @@ impl Processor {
     }
 
     /// What was applied to a part's body and is to be undone, in order.
-    pub(crate) fn encodings(&self, headers: Option<&Headers<'_>>, body_enc: Option<&str>) -> Vec<String> {
-        if self.decode_limit_bytes.is_some() { encodings(headers, body_enc) } else { Vec::new() }
+    pub(crate) fn encodings(
+        &self,
+        complete: bool,
+        headers: Option<&Headers<'_>>,
+        body_enc: Option<&str>,
+    ) -> Vec<String> {
+        let decodes = self.decode_limit_bytes.is_some() && (complete || self.decode_incomplete);
+        if decodes { encodings(headers, body_enc) } else { Vec::new() }
     }
 
     /// Whether an exchange is stored with its bodies as they were captured, and within its line.
@@ -58,7 +66,7 @@ impl Processor {
         let response = exchange.response.as_ref().map(|it| (&it.body, it.headers.as_ref(), it.body_enc.as_deref()));
         [request, response].into_iter().flatten().all(|(body, headers, body_enc)| {
             let len = body.content.len();
-            len <= self.inline_bytes && (len == 0 || self.encodings(headers, body_enc).is_empty())
+            len <= self.inline_bytes && (len == 0 || self.encodings(exchange.complete, headers, body_enc).is_empty())
         })
     }
 

@@ -170,18 +170,19 @@ impl StoreThread {
             spool: &mut self.spool,
             state: &self.state,
             partition: &partition,
+            complete: exchange.complete,
             inline_bytes: self.processor.inline_bytes(),
             decode_limit_bytes: self.processor.decode_limit_bytes(),
         };
         let problems = &mut exchange.problems;
         if let Some(request) = &mut exchange.request {
-            let encodings = self.processor.encodings(request.headers.as_ref(), request.body_enc.as_deref());
+            let encodings = self.processor.encodings(exchange.complete, request.headers.as_ref(), request.body_enc.as_deref());
             if bodies.store(&mut request.body, assembled.request_pieces(), &encodings, problems)? {
                 request.body_enc = None;
             }
         }
         if let Some(response) = &mut exchange.response {
-            let encodings = self.processor.encodings(response.headers.as_ref(), response.body_enc.as_deref());
+            let encodings = self.processor.encodings(exchange.complete, response.headers.as_ref(), response.body_enc.as_deref());
             if bodies.store(&mut response.body, assembled.response_pieces(), &encodings, problems)? {
                 response.body_enc = None;
             }

@@ -25,6 +25,7 @@ fn config(to: DestinationConfig, state: &Path) -> Config {
             redact_headers: Vec::new(),
             redact_query: Vec::new(),
             decode: true,
+            decode_incomplete: true,
             decode_limit_bytes: 1 << 20,
         },
         store: StoreConfig {

@@ -82,6 +82,7 @@ fn process() -> ProcessConfig {
         redact_headers: vec![],
         redact_query: vec![],
         decode: true,
+        decode_incomplete: true,
         decode_limit_bytes: 1 << 20,
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Bodies<'s> {
     /// Where pieces lie that are not in memory.
     pub(crate) state: &'s StateReader,
     pub(crate) partition: &'s Partition,
+    /// Whether the exchange is complete: where it is not, the pieces of its bodies are told apart.
+    pub(crate) complete: bool,
     pub(crate) inline_bytes: u64,
     pub(crate) decode_limit_bytes: u64,
 }
@@ -79,6 +81,9 @@ impl Bodies<'_> {
         };
         if long.is_some() {
             body.marks = read.marks;
+            if !self.complete {
+                body.pieces = read.lengths;
+            }
         }
         body.content = read.content;
         Ok(undone_any)
@@ -127,7 +132,7 @@ impl Bodies<'_> {
         let copied = copied
             .and_then(|content| io::copy(&mut captured, &mut io::sink()).map(|_| content).map_err(|_| Copy::Read));
         match (copied, captured.failed, fault.get()) {
-            (Ok(content), ..) => Ok(ReadBody { content, captured: captured.sum, marks: captured.marks }),
+            (Ok(content), ..) => Ok(ReadBody { content, captured: captured.sum, marks: captured.marks, lengths: captured.lengths }),
             (Err(Copy::Write(error)), ..) | (Err(Copy::Read), Some(error), _) => Err(Failed::State(error)),
             (Err(Copy::Read), None, Some((at, why))) => Err(Failed::Decode(at, why)),
             // Nothing else can fail to be read.
@@ -188,6 +193,7 @@ struct ReadBody {
     content: Content<'static>,
     captured: Sum,
     marks: Vec<(u64, u64)>,
+    lengths: Vec<u64>,
 }
 
 /// A captured body.
@@ -214,6 +220,8 @@ struct CapturedReader<'b> {
     at: usize,
     sum: Sum,
     marks: Vec<(u64, u64)>,
+    /// Of the pieces, 0 where a chunk has none.
+    lengths: Vec<u64>,
     failed: Option<StateError>,
 }
 
@@ -227,6 +235,7 @@ impl<'b> CapturedReader<'b> {
             at: 0,
             sum: Sum::default(),
             marks: Vec::new(),
+            lengths: Vec::new(),
             failed: None,
         }
     }
@@ -258,6 +267,7 @@ impl<'b> CapturedReader<'b> {
                 }
             };
             self.next += 1;
+            self.lengths.push(piece.map_or(0, |piece| piece.sum().len));
             if let Some(piece) = piece {
                 self.marks.extend(at.map(|at| (self.sum.len, at)));
                 self.sum = self.sum.then(piece.sum());

@@ -18,6 +18,7 @@ fn processor() -> Processor {
         redact_headers: vec!["X-Secret".into()],
         redact_query: vec!["pin".into()],
         decode: true,
+        decode_incomplete: true,
         decode_limit_bytes: 10_000,
     };
     Processor::new(&config, Retention::default(), 1 << 20).unwrap()
@@ -72,7 +73,7 @@ fn stored(captured: &[u8], encodings: &[String], inline_bytes: u64) -> (Body<'st
     let mut spool = PatientSpool { spool, gauges: Arc::default(), board: Arc::default() };
     let partition = Partition::new(processor().normal, None, 0);
     let mut bodies =
-        Bodies { spool: &mut spool, state: &state, partition: &partition, inline_bytes, decode_limit_bytes: 10_000 };
+        Bodies { spool: &mut spool, state: &state, partition: &partition, complete: true, inline_bytes, decode_limit_bytes: 10_000 };
     let pieces: Vec<Piece> = captured.chunks(7).map(Piece::new).collect();
     let mut body = Body { content: Content::Pieces(&pieces), ..Body::default() };
     let mut problems = Vec::new();
@@ -88,7 +89,7 @@ fn stored(captured: &[u8], encodings: &[String], inline_bytes: u64) -> (Body<'st
 
 fn processed(headers: &[(&str, &str)], captured: &[u8]) -> (Body<'static>, Vec<String>) {
     let exchange = exchange(headers, 200);
-    let encodings = processor().encodings(exchange.response.unwrap().headers.as_ref(), None);
+    let encodings = processor().encodings(true, exchange.response.unwrap().headers.as_ref(), None);
     stored(captured, &encodings, 1 << 20)
 }
 
@@ -116,7 +117,7 @@ fn encodings_are_undone_last_first_and_what_was_captured_is_told() {
 #[test]
 fn the_emitters_own_compression_is_undone_first() {
     let headers = vec![("content-encoding".into(), "gzip".into())];
-    let encodings = processor().encodings(Some(&headers), Some("deflate"));
+    let encodings = processor().encodings(true, Some(&headers), Some("deflate"));
     assert_eq!(encodings, ["gzip", "deflate"]);
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
     zlib.write_all(&gzip(b"x")).unwrap();

@@ -20,9 +20,10 @@ import javax.sql.DataSource;
 /**
  * A {@link DataSource} that captures the statements that its connections run.
  *
- * <p>A capture holds the statement's text as the app gave it, the SQLSTATE ({@code 00000} where all went well) and how many rows were changed. The values
- * of a prepared statement's parameters, which are often secret, and the rows of a query are not captured. Within a request that {@link CaptureFilter}
- * serves, a statement names that as its {@code parent}.
+ * <p>A capture holds the statement's text as the app gave it, the SQLSTATE ({@code 00000} where all went well) and how many rows an update or a batch
+ * changed; of a plain {@code execute}, whose count a driver may tell only once, it is left to the app. The values of a prepared statement's parameters,
+ * which are often secret, and the rows of a query are not captured: results are the driver's own, and so is the statement that they name. Within a
+ * request that {@link CaptureFilter} serves, a statement names that as its {@code parent}. Commits and rollbacks are not told.
  */
 public final class CaptureDataSource implements DataSource {
     private static final String SUCCESS = "00000";

@@ -1,12 +1,12 @@
 package io.reassemble.emitter;
 
-import java.io.FilterInputStream;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.FilterOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.time.Duration;
-import java.util.List;
 
 /**
  * Captures the invocations of an AWS Lambda function whose handler takes streams.
@@ -17,12 +17,12 @@ import java.util.List;
  * }
  * }</pre>
  *
- * <p>Event and answer are captured as the JSON that they are, secrets looked for. What is captured is written before the call returns, for the
- * process may be frozen then.
+ * <p>Events of API Gateway (both versions), of load balancers and of function URLs are captured as the HTTP requests that they are, all others as
+ * {@code lambda}, with event and answer as the JSON that they are. What is captured is written before the call returns, for the process may be
+ * frozen then.
  */
 public final class CaptureLambda {
     private static final Duration FLUSH_PATIENCE = Duration.ofSeconds(2);
-    private static final List<Header> JSON = List.of(new Header("content-type", "application/json"));
 
     private CaptureLambda() {}
 
@@ -49,15 +49,27 @@ public final class CaptureLambda {
      * @throws IOException what the handler threw
      */
     public static void handle(Emitter emitter, InputStream event, OutputStream answer, Handler handler) throws IOException {
-        TraceParent trace = TraceParent.make();
-        Capture capture = new Begin(emitter, "lambda", "invoke", "lambda://" + functionName()).inbound().headers(JSON).trace(trace).parent(null)
-                .start();
+        if (emitter.shared() == null) {
+            handler.handle(event, answer);
+            return;
+        }
+        // Lambda itself holds events and answers whole, for they have a limit.
+        byte[] payload = event.readAllBytes();
+        LambdaEvent asked = LambdaEvent.read(payload, "lambda://" + functionName());
+        Settings settings = emitter.shared().settings;
+        if (asked.isHttp() && !(settings.methods().lets(asked.method()) && settings.paths().lets(asked.path()))) {
+            handler.handle(new ByteArrayInputStream(payload), answer);
+            return;
+        }
+        TraceParent trace = TraceParent.parse(Header.first(asked.headers(), "traceparent")).orElseGet(TraceParent::make);
+        Capture capture = new Begin(emitter, asked.proto(), asked.method(), asked.url()).inbound().headers(asked.headers()).peer(asked.peer())
+                .trace(trace).parent(null).start();
         CaptureContext before = CaptureContext.enter(new CaptureContext(capture.id().orElse(null), trace));
         try {
             if (capture.isNone()) {
-                handler.handle(event, answer);
+                handler.handle(new ByteArrayInputStream(payload), answer);
             } else {
-                handle(capture, event, answer, handler);
+                handle(capture, asked, payload, answer, handler);
             }
         } finally {
             CaptureContext.leave(before);
@@ -65,32 +77,24 @@ public final class CaptureLambda {
         }
     }
 
-    private static void handle(Capture capture, InputStream event, OutputStream answer, Handler handler) throws IOException {
+    private static void handle(Capture capture, LambdaEvent asked, byte[] payload, OutputStream answer, Handler handler) throws IOException {
+        Part request = capture.request();
+        request.filterBody(asked.headers());
+        request.body(asked.body(), 0, asked.body().length);
+        request.end();
+        Part response = capture.response();
+        Answer written = new Answer(answer);
         try {
-            handler.handle(new Event(event, capture.request()), new Answer(answer, capture.response()));
+            handler.handle(new ByteArrayInputStream(payload), written);
         } catch (IOException | RuntimeException | Error fault) {
-            endRequest(capture.request(), event);
-            capture.response().fail("handler failed: " + fault.getClass().getName());
+            response.fail("handler failed: " + fault.getClass().getName());
             throw fault;
         }
-        endRequest(capture.request(), event);
-        capture.response().respond("OK", JSON);
-        capture.response().end();
-    }
-
-    /** A reader of JSON need not ask for what is behind it. */
-    private static void endRequest(Part request, InputStream event) {
-        boolean whole;
-        try {
-            whole = request.hasStarted() && event.available() == 0;
-        } catch (IOException closed) {
-            whole = false;
-        }
-        if (whole) {
-            request.end();
-        } else {
-            request.fail(request.hasStarted() ? "body not read to its end" : "body not read");
-        }
+        LambdaEvent.Answer told = asked.answer(written.copy.toByteArray());
+        response.respond(told.status(), told.headers());
+        response.filterBody(told.headers());
+        response.body(told.body(), 0, told.body().length);
+        response.end();
     }
 
     private static String functionName() {
@@ -106,69 +110,24 @@ public final class CaptureLambda {
         }
     }
 
-    private static final class Event extends FilterInputStream {
-        private final Part part;
-
-        Event(InputStream inner, Part part) {
-            super(inner);
-            this.part = part;
-        }
-
-        @Override
-        public int read() throws IOException {
-            int one = in.read();
-            if (one < 0) {
-                part.end();
-            } else {
-                part.body(one);
-            }
-            return one;
-        }
-
-        @Override
-        public int read(byte[] bytes, int from, int count) throws IOException {
-            int read = in.read(bytes, from, count);
-            if (read < 0) {
-                part.end();
-            } else {
-                part.body(bytes, from, read);
-            }
-            return read;
-        }
-
-        /** What is skipped is captured too. */
-        @Override
-        public long skip(long count) throws IOException {
-            return readNBytes((int) Math.max(0, Math.min(count, Integer.MAX_VALUE))).length;
-        }
-
-        /** Captured once is enough: going back is not offered. */
-        @Override
-        public boolean markSupported() {
-            return false;
-        }
-    }
-
+    /** Hands an answer on and keeps a copy. */
     private static final class Answer extends FilterOutputStream {
-        private final Part part;
+        private final ByteArrayOutputStream copy = new ByteArrayOutputStream();
 
-        Answer(OutputStream inner, Part part) {
+        Answer(OutputStream inner) {
             super(inner);
-            this.part = part;
         }
 
         @Override
         public void write(int one) throws IOException {
             out.write(one);
-            part.respond("OK", JSON);
-            part.body(one);
+            copy.write(one);
         }
 
         @Override
         public void write(byte[] bytes, int from, int count) throws IOException {
             out.write(bytes, from, count);
-            part.respond("OK", JSON);
-            part.body(bytes, from, count);
+            copy.write(bytes, from, count);
         }
     }
 }
