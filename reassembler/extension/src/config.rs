@@ -159,6 +159,7 @@ fn process(from: &mut Variables) -> Result<ProcessConfig, ConfigError> {
         redact_headers: from.get("REDACT_HEADER", Vec::new(), names)?,
         redact_query: from.get("REDACT_QUERY", Vec::new(), names)?,
         decode: !from.get("NO_DECODE", false, switch)?,
+        decode_incomplete: true,
         decode_limit_bytes: from.get("DECODE_LIMIT", 8 << 20, bytes)?,
     })
 }

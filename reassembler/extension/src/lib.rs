@@ -81,7 +81,10 @@ async fn run(config: Result<Config, ConfigError>) -> Result<(), Failure> {
         Ok(bound) => bound,
         Err(error) => return idle(&api, &format!("cannot listen: {error}")).await,
     };
-    let (feeder, ended) = Feeder::start(config.pipeline, board.clone())?;
+    let (feeder, ended) = match Feeder::start(config.pipeline, board.clone()) {
+        Ok(started) => started,
+        Err(error) => return idle(&api, &format!("cannot start a thread: {error}")).await,
+    };
     tokio::spawn(listener::serve(socket, feeder.clone()));
     if let Err(error) = api.subscribe(port).await {
         return idle(&api, &error.to_string()).await;
