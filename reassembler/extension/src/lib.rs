@@ -14,6 +14,7 @@ pub mod extensions_api;
 mod feeder;
 mod lifecycle;
 mod log;
+mod memory;
 pub mod telemetry;
 mod trust;
 
@@ -46,6 +47,7 @@ enum Failure {
 
 /// Runs the extension to the end of its environment.
 pub fn main() -> ExitCode {
+    memory::hold_little();
     let config = Config::from_environment();
     log::open(config.as_ref().map_or("info", |config| &config.log_level));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
