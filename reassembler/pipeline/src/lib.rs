@@ -18,6 +18,8 @@ mod input_row;
 mod intake;
 pub mod ledger;
 mod lines;
+mod log_groups;
+mod objects;
 mod patient;
 mod process;
 mod queue;

@@ -12,8 +12,10 @@
 //!   the hash of its bytes, so doing it again writes the same object.
 //! - Memory and descriptors are bounded by [`SpoolConfig`], however many partitions, exchanges or sealed objects there are.
 //!
-//! The spool is blocking and belongs to one thread; destinations, the uploader and `lifecycle::apply` are async. AWS stops here.
+//! The spool is blocking and belongs to one thread; destinations, the uploader and `lifecycle::apply` are async. AWS stops here,
+//! but for inputs that are AWS's, which call it through [`aws`].
 
+pub mod aws;
 mod checksum;
 mod destination;
 mod error;
@@ -22,10 +24,11 @@ mod object;
 mod spool;
 mod upload;
 
+pub use aws::trust_only;
 pub use checksum::ContentHash;
 pub use destination::{
     CheckReport, Destination, DirConfig, DirStore, Doing, KmsKey, ListedObject, Listing, ObjectBody, PutOutcome,
-    S3Config, S3Store, trust_only,
+    S3Config, S3Store,
 };
 pub use error::{Damage, DamagedFile, FaultKind, StateError, StoreError};
 pub use object::{BodyRef, ObjectKind, SealedObject};

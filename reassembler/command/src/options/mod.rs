@@ -15,6 +15,7 @@ pub(crate) mod environment;
 pub(crate) mod file;
 mod keys;
 pub(crate) mod layers;
+pub(crate) mod moment;
 mod nearest;
 pub(crate) mod quantities;
 pub(crate) mod settings;

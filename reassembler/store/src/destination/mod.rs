@@ -13,7 +13,6 @@ mod s3_config;
 #[cfg(test)]
 mod s3_fault_tests;
 mod s3_faults;
-mod s3_http;
 mod s3_send;
 #[cfg(test)]
 mod s3_tests;
@@ -22,7 +21,6 @@ pub use self::dir::{DirConfig, DirStore};
 pub use self::read::{ListedObject, Listing, ObjectBody};
 pub use self::s3::S3Store;
 pub use self::s3_config::{KmsKey, S3Config};
-pub use self::s3_http::trust_only;
 
 use std::os::unix::fs::MetadataExt;
 use std::pin::Pin;
