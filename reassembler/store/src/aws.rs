@@ -3,16 +3,26 @@
 //!
 //! The client is what the SDK would make by itself, save that rustls computes with ring. The SDK's own choice, AWS-LC, is larger by two
 //! megabytes, most of them one cipher unrolled for AVX-512. It trusts the certificates that the machine trusts (`SSL_CERT_FILE`,
-//! `SSL_CERT_DIR`), and goes through the proxies that the environment names.
+//! `SSL_CERT_DIR`) or its program brings along, and goes through the proxies that the environment names.
 
 use std::pin::Pin;
+use std::sync::OnceLock;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{SharedAsyncSleep, SharedHttpClient};
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector, ConnectorBuilder};
 use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
+
+/// What the program brings along, in PEM.
+static TRUSTED: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// Has every client of this process trust these certificates alone, in PEM, and not look for the machine's. Reading those takes tens of
+/// milliseconds where a program gets a small part of a processor. Counts where it is called first, and before any client is made.
+pub fn trust_only(certificates: Vec<u8>) {
+    TRUSTED.get_or_init(|| certificates);
+}
 
 /// Carries single requests, on connections that it keeps and of which it lets those go that failed. `sdk` has the clock of the time-outs.
 pub fn connector(settings: HttpConnectorSettings, sdk: &SdkConfig) -> Connector {
@@ -30,6 +40,10 @@ fn connector_with(settings: Option<HttpConnectorSettings>, sleep: Option<SharedA
     let mut connector = ConnectorBuilder::default()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .proxy_config(ProxyConfig::from_env());
+    let trusted = TRUSTED.get().map(|pem| TrustStore::empty().with_pem_certificate(pem.as_slice()));
+    if let Some(Ok(context)) = trusted.map(|trusted| TlsContext::builder().with_trust_store(trusted).build()) {
+        connector = connector.tls_context(context);
+    }
     connector.set_connector_settings(settings);
     connector.set_sleep_impl(sleep);
     connector.build()

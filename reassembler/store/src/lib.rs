@@ -24,6 +24,7 @@ mod object;
 mod spool;
 mod upload;
 
+pub use aws::trust_only;
 pub use checksum::ContentHash;
 pub use destination::{
     CheckReport, Destination, DirConfig, DirStore, Doing, KmsKey, ListedObject, Listing, ObjectBody, PutOutcome,
