@@ -26,20 +26,25 @@ function arrivals(vector, feed) {
   return feed === 'whole' ? [whole] : Array.from(whole, (_, at) => whole.subarray(at, at + 1));
 }
 
+/** A line as it is written. */
+function lineBytes([before, piece, after]) {
+  return Buffer.concat([Buffer.from(before, 'latin1'), piece, Buffer.from(after, 'latin1')]);
+}
+
 /** All lines of a vector. */
 function emit(vector, feed) {
   const lines = [];
   const headers = vector.head.headers?.map(([name, value]) => [name, value.b64 === undefined ? value : Buffer.from(value.b64, 'base64')]);
   const head = HEADS[vector.part]({ ...vector.head, headers });
   const cut = { limit: vector.limit, key: vector.key && signingKey(vector.key) };
-  const part = new PartWriter(vector.id, vector.part, head, cut, (before, piece, after) => lines.push(before, piece, after));
+  const part = new PartWriter(vector.id, vector.part, head, cut, (...line) => lines.push(lineBytes(line)));
   if (vector.part === 'meta') {
     part.finishMeta();
   } else {
     for (const bytes of arrivals(vector, feed)) part.body(bytes);
     part.finish(vector.tail);
   }
-  return Buffer.from(lines.join(''), 'latin1').toString('utf8');
+  return Buffer.concat(lines).toString('utf8');
 }
 
 /** What a redaction case may leave; null where the body is left out. */

@@ -1,8 +1,9 @@
 'use strict';
 // The cut of one part into lines (L-4): one method a rule.
 //
-// Heads, tails and lines are binary strings (see heads.js), so lengths are bytes. Heads and tails are escaped by `JSON.stringify`, whose escapes are those of L-3.4,
-// bodies from byte to byte: of what it makes in between, as of a line that is put together from a piece, the collector would have more to do than all of this costs.
+// Heads, tails and what stands around pieces are binary strings (see heads.js), so lengths are bytes. Heads and tails are escaped by `JSON.stringify`, whose escapes
+// are those of L-3.4, bodies from byte to byte into bytes: of strings in between, as of a line that is put together from a piece, the collector would have more to do
+// than all of this costs.
 //
 // Invariants: between calls the open line is a prefix without a piece, never longer than the limit; `pending` is body that the open line will hold,
 // at most one line's window.
@@ -103,7 +104,8 @@ class PartWriter {
    * @param {'req'|'res'|'meta'} part
    * @param {string} head a binary string, as heads.js gives it
    * @param {{limit: number, key?: import('node:crypto').KeyObject}} cut the longest line in bytes, and what lines are signed with
-   * @param {(before: string, piece: string, after: string, owner: unknown) => void} out takes each line in three parts, binary strings, its newline included
+   * @param {(before: string, piece: Uint8Array, after: string, owner: unknown) => void} out takes each line in three parts, texts of them binary strings, its newline
+   *   included; the piece's memory is used again
    * @param {unknown} [owner] handed to `out`
    */
   constructor(id, part, head, { limit, key }, out, owner) {
@@ -170,7 +172,7 @@ class PartWriter {
   }
 
   #put(text) {
-    if (this.#piece) this.#after += text;
+    if (this.#piece.length > 0) this.#after += text;
     else this.#line += text;
   }
 
@@ -235,7 +237,7 @@ class PartWriter {
       this.#base64 = true;
       used = Math.min(size, base64Bytes(room));
       this.#line += ',"b64":"';
-      this.#piece = data.toString('base64', at, at + used);
+      this.#piece = base64Piece(data, at, at + used);
     }
     const piece = data.subarray(at, at + used);
     // A piece that is the whole body so far has its checksum.
@@ -291,7 +293,7 @@ class PartWriter {
 
   #openLine() {
     this.#line = this.#start + this.#seq;
-    this.#piece = '';
+    this.#piece = NOTHING;
     this.#after = '';
     if (this.#key) this.#said = { headf: '', piece: NOTHING, tailf: '', of: undefined };
   }
@@ -328,7 +330,7 @@ const ESCAPES = new Uint8Array(256);
 ESCAPES.fill(0x75, 0, 0x20);
 for (const [byte, letter] of ['""', '\\\\', '\bb', '\tt', '\nn', '\ff', '\rr']) ESCAPES[byte.charCodeAt(0)] = letter.charCodeAt(0);
 const HEX_DIGITS = Buffer.from('0123456789abcdef');
-/** What a piece is escaped in; it grows to the longest line's. */
+/** What a piece is escaped in until its line is closed, which is before another's is: no line stays open with a piece. It grows to the longest line's. */
 let scratch = Buffer.allocUnsafeSlow(4096);
 
 /** As many whole characters of UTF-8 as fit into `room` once escaped, and how many bytes they were. */
@@ -362,7 +364,13 @@ function escapedPiece(data, at, end, room) {
       to--;
     }
   }
-  return { escaped: scratch.latin1Slice(0, to), used: from - at };
+  return { escaped: scratch.subarray(0, to), used: from - at };
+}
+
+function base64Piece(data, at, end) {
+  const text = data.toString('base64', at, end);
+  if (scratch.length < text.length) scratch = Buffer.allocUnsafeSlow(text.length);
+  return scratch.subarray(0, scratch.latin1Write(text));
 }
 
 /** How many bytes of a body fill `room` as base64 (L-4.6). */
