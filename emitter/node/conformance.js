@@ -9,6 +9,7 @@
 const readline = require('node:readline');
 
 const { redactBody } = require('./src/body-policy.js');
+const { headersText } = require('./src/headers.js');
 const { metaHead, requestHead, responseHead } = require('./src/heads.js');
 const { PartWriter } = require('./src/lines.js');
 const { Redactor } = require('./src/redact.js');
@@ -26,23 +27,26 @@ function arrivals(vector, feed) {
   return feed === 'whole' ? [whole] : Array.from(whole, (_, at) => whole.subarray(at, at + 1));
 }
 
-/** A line as it is written. */
-function lineBytes([before, piece, after]) {
-  return Buffer.concat([Buffer.from(before, 'latin1'), piece, Buffer.from(after, 'latin1')]);
+/** A vector's headers or trailers, of which nothing is redacted. */
+function pairsText(pairs) {
+  const given = pairs?.map(([name, value]) => [name, value.b64 === undefined ? value : Buffer.from(value.b64, 'base64')]);
+  return headersText(given, { headerValue: (_, value) => value });
 }
+
+/** A line's part as it is written. */
+const bytesOf = (part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : Buffer.from(part));
 
 /** All lines of a vector. */
 function emit(vector, feed) {
   const lines = [];
-  const headers = vector.head.headers?.map(([name, value]) => [name, value.b64 === undefined ? value : Buffer.from(value.b64, 'base64')]);
-  const head = HEADS[vector.part]({ ...vector.head, headers });
+  const head = HEADS[vector.part]({ ...vector.head, headers: pairsText(vector.head.headers) });
   const cut = { limit: vector.limit, key: vector.key && signingKey(vector.key) };
-  const part = new PartWriter(vector.id, vector.part, head, cut, (...line) => lines.push(lineBytes(line)));
+  const part = new PartWriter(vector.id, vector.part, head, cut, (line) => lines.push(...line.map(bytesOf)));
   if (vector.part === 'meta') {
     part.finishMeta();
   } else {
     for (const bytes of arrivals(vector, feed)) part.body(bytes);
-    part.finish(vector.tail);
+    part.finish({ ...vector.tail, trailers: pairsText(vector.tail.trailers) });
   }
   return Buffer.concat(lines).toString('utf8');
 }

@@ -36,10 +36,12 @@ function decimal(number) {
   return Number.isInteger(number) ? String(number) : number.toFixed(6).replace(/\.?0+$/, '');
 }
 
-/** Headers, or trailers, whose values are texts or bytes. */
-function pairsText(pairs) {
-  const isText = pairs.every((pair) => typeof pair[1] === 'string');
-  return JSON.stringify(isText ? pairs : pairs.map(([name, value]) => [name, typeof value === 'string' ? value : textOfBytes(value)]));
+/** What no JSON string has an escape for. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+
+/** A text as a JSON string. */
+function quoted(text) {
+  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
 /** Tags stand in the order of their names' bytes, which an object's own order is not: it puts numbers first. */
@@ -49,68 +51,71 @@ function tagsText(tags) {
   return `{${names.map(([, name]) => `${JSON.stringify(name)}:${JSON.stringify(tags[name])}`).join(',')}}`;
 }
 
-/** A member of a simple value, with the comma before it; nothing where it is absent. */
-function member(key, value) {
-  if (value === undefined) return '';
-  if (typeof value === 'string') return `,"${key}":${JSON.stringify(value)}`;
+/** An object's text so far with one member more, whose value is simple; as it was where the value is absent. */
+function plus(text, key, value) {
+  if (value === undefined) return text;
+  if (typeof value === 'string') return plusJson(text, key, quoted(value));
   // Counters of other languages pass what a number holds exactly; such a one is a bigint here.
-  return `,"${key}":${typeof value === 'number' ? decimal(value) : value}`;
+  return plusJson(text, key, typeof value === 'number' ? decimal(value) : value);
 }
 
-const pairsMember = (key, pairs) => (pairs === undefined ? '' : `,"${key}":${pairsText(pairs)}`);
-
-/** An object of members, as a binary string. */
-function object(members) {
-  return binary(wellFormed(`{${members.slice(1)}}`));
+/** The same with a value that is JSON text already. */
+function plusJson(text, key, json) {
+  if (json === undefined) return text;
+  return text === '{' ? `{"${key}":${json}` : `${text},"${key}":${json}`;
 }
 
-/** The head of `req`; keys as L-2.2 names them, absent ones undefined. */
+/** An object whose members stand there, as a binary string. */
+function object(text) {
+  return binary(wellFormed(`${text}}`));
+}
+
+/** The head of `req`; keys as L-2.2 names them, absent ones undefined, and `headers` JSON text. */
 function requestHead(values) {
-  return object(
-    member('ts', values.ts) +
-      member('service', values.service) +
-      member('host', values.host) +
-      member('inst', values.inst) +
-      member('n', values.n) +
-      member('dir', values.dir) +
-      member('proto', values.proto) +
-      member('method', values.method) +
-      member('url', values.url) +
-      pairsMember('headers', values.headers) +
-      member('peer', values.peer) +
-      member('trace', values.trace) +
-      member('parent', values.parent) +
-      (values.tags === undefined ? '' : `,"tags":${tagsText(values.tags)}`) +
-      member('rate', values.rate) +
-      member('why', values.why) +
-      member('body_enc', values.body_enc) +
-      member('oneway', values.oneway),
-  );
+  let text = plus('{', 'ts', values.ts);
+  text = plus(text, 'service', values.service);
+  text = plus(text, 'host', values.host);
+  text = plus(text, 'inst', values.inst);
+  text = plus(text, 'n', values.n);
+  text = plus(text, 'dir', values.dir);
+  text = plus(text, 'proto', values.proto);
+  text = plus(text, 'method', values.method);
+  text = plus(text, 'url', values.url);
+  text = plusJson(text, 'headers', values.headers);
+  text = plus(text, 'peer', values.peer);
+  text = plus(text, 'trace', values.trace);
+  text = plus(text, 'parent', values.parent);
+  if (values.tags !== undefined) text = plusJson(text, 'tags', tagsText(values.tags));
+  text = plus(text, 'rate', values.rate);
+  text = plus(text, 'why', values.why);
+  text = plus(text, 'body_enc', values.body_enc);
+  return object(plus(text, 'oneway', values.oneway));
 }
 
 /** The head of `res` (L-2.3). */
 function responseHead({ ts, us, status, headers, body_enc }) {
-  return object(member('ts', ts) + member('us', us) + member('status', status) + pairsMember('headers', headers) + member('body_enc', body_enc));
+  let text = plus('{', 'ts', ts);
+  text = plus(text, 'us', us);
+  text = plus(text, 'status', status);
+  text = plusJson(text, 'headers', headers);
+  return object(plus(text, 'body_enc', body_enc));
 }
 
 const META_KEYS = 'ts service host inst begun finished dropped sampled_out'.split(' ');
 
 /** The head of `meta` (L-2.6). */
 function metaHead(values) {
-  return object(META_KEYS.map((key) => member(key, values[key])).join(''));
+  return object(META_KEYS.reduce((text, key) => plus(text, key, values[key]), '{'));
 }
 
 /** A tail (L-2.4), with the length and the CRC-32 of the body in front. */
 function tailText(len, crc, { us, status, trailers, error, truncated, full_len }) {
-  return object(
-    `,"len":${len},"crc":"${crc}"` +
-      member('us', us) +
-      member('status', status) +
-      pairsMember('trailers', trailers) +
-      member('error', error === undefined ? undefined : shortened(error)) +
-      member('truncated', truncated) +
-      member('full_len', full_len),
-  );
+  let text = plus(`{"len":${len},"crc":"${crc}"`, 'us', us);
+  text = plus(text, 'status', status);
+  text = plusJson(text, 'trailers', trailers);
+  if (error !== undefined) text = plus(text, 'error', shortened(error));
+  text = plus(text, 'truncated', truncated);
+  return object(plus(text, 'full_len', full_len));
 }
 
 /** A text of at most 1,024 bytes, cut at a character's edge. */
@@ -122,4 +127,4 @@ function shortened(error) {
   return bytes.toString('utf8', 0, end);
 }
 
-module.exports = { requestHead, responseHead, metaHead, tailText, textOfLatin1, textOfBytes };
+module.exports = { quoted, requestHead, responseHead, metaHead, tailText, textOfLatin1, textOfBytes };

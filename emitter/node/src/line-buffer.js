@@ -45,29 +45,19 @@ class LineBuffer {
     return this.#bytes === 0;
   }
 
-  /**
-   * Puts a line in, in three parts: texts are binary strings.
-   * @param {string} before
-   * @param {Uint8Array} piece
-   * @param {string} after
-   * @param {unknown} owner
-   * @returns {number} its length
-   */
-  put(before, piece, after, owner) {
-    const length = before.length + piece.length + after.length;
+  /** Puts a line in: its parts, binary strings and bytes, and how long they are. */
+  put(parts, length, owner) {
     const chunk = this.#chunkFor(length);
     const { buffer } = chunk;
     let at = chunk.to;
-    at += buffer.latin1Write(before, at);
-    if (piece.length > 0) {
-      buffer.set(piece, at);
-      at += piece.length;
+    for (const part of parts) {
+      if (typeof part === 'string') buffer.latin1Write(part, at);
+      else buffer.set(part, at);
+      at += part.length;
     }
-    buffer.latin1Write(after, at);
-    chunk.to += length;
+    chunk.to = at;
     chunk.lines.push({ length, owner });
     this.#bytes += length;
-    return length;
   }
 
   #chunkFor(length) {

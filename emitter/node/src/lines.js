@@ -18,6 +18,8 @@ const { sign, SIG_BYTES } = require('./sign.js');
 const CLOSE_BYTES = 2;
 /** `,"text":"` and `"`, and `,"crc":"00000000"`. */
 const PIECE_BYTES = 27;
+/** `,"head":`. */
+const HEAD_BYTES = 8;
 /** `,"headf":"` or `,"tailf":"`, and `"`. */
 const FRAGMENT_BYTES = 11;
 /** The quotes of a JSON string. */
@@ -86,10 +88,9 @@ class PartWriter {
   #out;
   #start;
   #seq = 0;
-  /** The open line: what stands before its piece, the piece, and what stands behind it. */
+  /** The open line, texts and a piece, and how many bytes they are: joined, they would be copied once more. */
   #line;
-  #piece;
-  #after;
+  #lineBytes;
   #base64 = false;
   #pending = NOTHING;
   #pendingBytes = 0;
@@ -104,8 +105,8 @@ class PartWriter {
    * @param {'req'|'res'|'meta'} part
    * @param {string} head a binary string, as heads.js gives it
    * @param {{limit: number, key?: import('node:crypto').KeyObject}} cut the longest line in bytes, and what lines are signed with
-   * @param {(before: string, piece: Uint8Array, after: string, owner: unknown) => void} out takes each line in three parts, texts of them binary strings, its newline
-   *   included; the piece's memory is used again
+   * @param {(parts: (string | Uint8Array)[], bytes: number, owner: unknown) => void} out takes each line in parts, binary strings and bytes, its newline included, and
+   *   their length; the bytes' memory is used again
    * @param {unknown} [owner] handed to `out`
    */
   constructor(id, part, head, { limit, key }, out, owner) {
@@ -167,25 +168,23 @@ class PartWriter {
     this.#putEnd();
   }
 
-  get #lineBytes() {
-    return this.#line.length + this.#piece.length + this.#after.length;
-  }
-
-  #put(text) {
-    if (this.#piece.length > 0) this.#after += text;
-    else this.#line += text;
+  /** Puts a text or a piece onto the open line. */
+  #put(part) {
+    this.#line.push(part);
+    this.#lineBytes += part.length;
   }
 
   /** L-4.2. */
   #putHead(head) {
-    if (!this.#key && this.#line.length + 8 + head.length + CLOSE_BYTES <= this.#limit) {
-      this.#line += `,"head":${head}`;
+    if (!this.#key && this.#lineBytes + HEAD_BYTES + head.length + CLOSE_BYTES <= this.#limit) {
+      this.#put(',"head":');
+      this.#put(head);
       return;
     }
     let rest = head;
     for (;;) {
-      const { quoted, used } = fit(rest, this.#limit - this.#line.length - FRAGMENT_BYTES - this.#close);
-      this.#line += `,"headf":${quoted}`;
+      const { quoted, used } = fit(rest, this.#limit - this.#lineBytes - FRAGMENT_BYTES - this.#close);
+      this.#put(`,"headf":${quoted}`);
       this.#said.headf = rest.slice(0, used);
       rest = rest.slice(used);
       if (!rest) return;
@@ -231,17 +230,17 @@ class PartWriter {
     let used;
     if (text) {
       used = text.used;
-      this.#line += ',"text":"';
-      this.#piece = text.escaped;
+      this.#put(',"text":"');
+      this.#put(text.escaped);
     } else {
       this.#base64 = true;
       used = Math.min(size, base64Bytes(room));
-      this.#line += ',"b64":"';
-      this.#piece = base64Piece(data, at, at + used);
+      this.#put(',"b64":"');
+      this.#put(base64Piece(data, at, at + used));
     }
     const piece = data.subarray(at, at + used);
     // A piece that is the whole body so far has its checksum.
-    this.#after += `","crc":"${crcHex(used === this.#len ? this.#crc : crc32(piece))}"`;
+    this.#put(`","crc":"${crcHex(used === this.#len ? this.#crc : crc32(piece))}"`);
     this.#said.piece = piece;
     return used;
   }
@@ -292,9 +291,9 @@ class PartWriter {
   }
 
   #openLine() {
-    this.#line = this.#start + this.#seq;
-    this.#piece = NOTHING;
-    this.#after = '';
+    this.#line = [];
+    this.#lineBytes = 0;
+    this.#put(this.#start + this.#seq);
     if (this.#key) this.#said = { headf: '', piece: NOTHING, tailf: '', of: undefined };
   }
 
@@ -302,7 +301,8 @@ class PartWriter {
     if (this.#key) {
       this.#put(`,"sig":"${sign(this.#key, { id: this.#id, part: this.#part, seq: this.#seq, ...this.#said })}"`);
     }
-    this.#out(this.#line, this.#piece, `${this.#after}}\n`, this.#owner);
+    this.#put('}\n');
+    this.#out(this.#line, this.#lineBytes, this.#owner);
   }
 
   #endLine() {

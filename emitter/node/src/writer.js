@@ -10,7 +10,7 @@
 
 const { redactBody, PASS, SKIP } = require('./body-policy.js');
 const { BEGIN, RESPOND, BODY, END } = require('./half.js');
-const { headerPairs } = require('./header-pairs.js');
+const { headersText } = require('./headers.js');
 const { metaHead, requestHead, responseHead } = require('./heads.js');
 const { captureId, nowUs, timestamp } = require('./identity.js');
 const { LineBuffer } = require('./line-buffer.js');
@@ -212,7 +212,7 @@ class LineWriter {
       proto: start.proto,
       method: start.method,
       url: redactor.url(start.url),
-      headers: headerPairs(start.headers, redactor),
+      headers: headersText(start.headers, redactor),
       peer: start.peer,
       trace: start.trace,
       parent: start.parent,
@@ -225,8 +225,8 @@ class LineWriter {
   }
 
   #responseHead(live, { us, status, headers }) {
-    const pairs = headerPairs(headers, this.#core.settings.redactor);
-    return responseHead({ ts: timestamp(live.startUs + us), us, status, headers: pairs });
+    const text = headersText(headers, this.#core.settings.redactor);
+    return responseHead({ ts: timestamp(live.startUs + us), us, status, headers: text });
   }
 
   #part(live, part, head, policy) {
@@ -235,8 +235,9 @@ class LineWriter {
   }
 
   /** Takes a line that is ready, of a capture or of none. */
-  #take = (before, piece, after, owner) => {
-    this.#core.queue.hold(this.#lines.put(before, piece, after, owner));
+  #take = (parts, length, owner) => {
+    this.#lines.put(parts, length, owner);
+    this.#core.queue.hold(length);
     if (owner) owner.unwritten++;
   };
 
@@ -278,7 +279,7 @@ class LineWriter {
   #tailOf(part, step) {
     const tail = {
       us: step.us,
-      trailers: headerPairs(step.trailers, this.#core.settings.redactor),
+      trailers: headersText(step.trailers, this.#core.settings.redactor),
       error: step.error || undefined,
       truncated: step.truncated,
       full_len: step.truncated ? step.fullLen : undefined,
