@@ -119,20 +119,39 @@ class Given {
 }
 
 /**
- * A message's first follower, in a private field of the message's: nobody else sees it. In a `WeakMap` it would be found as well, but what refers to its own key there
- * lives on until V8 collects all of the heap, each message with it.
+ * A private field for a message's first follower: nobody else sees it. In a `WeakMap` it would be found as well, but what refers to its own key there lives on until V8
+ * collects all of the heap, each message with it.
  */
-class Followed extends Given {
-  #first;
+const place = () =>
+  class extends Given {
+    #first;
 
-  constructor(message, first) {
-    super(message);
-    this.#first = first;
-  }
+    constructor(holder, first) {
+      super(holder);
+      this.#first = first;
+    }
 
-  static firstOf(message) {
-    return #first in message ? message.#first : undefined;
-  }
+    static of(holder) {
+      return #first in holder ? holder.#first : undefined;
+    }
+  };
+
+// Even a private field is a property that is added. So it is the state of a stream that has it, whose class frameworks leave alone: of what comes in its own, and of a
+// response its request's. Anything else has it itself.
+const Own = place();
+const OfResponse = place();
+
+
+/** What has the field of a message: itself, unless it is a stream that comes in. */
+const holderOf = (message) => message._readableState ?? message;
+/** What has the field of the response to a message that comes in; undefined for any other. */
+const requestHolderOf = (message) => (message._readableState ? undefined : message.req?._readableState);
+
+/** A message's first follower. */
+function firstOf(message) {
+  const requestHolder = requestHolderOf(message);
+  const first = requestHolder && OfResponse.of(requestHolder);
+  return first?.message === message ? first : Own.of(holderOf(message));
 }
 
 /** What has methods that tell followers. */
@@ -144,9 +163,12 @@ const OUTGOING = [http.ServerResponse.prototype, http.ClientRequest.prototype, h
 /** Has a follower see its message. */
 function follow(follower) {
   const { message } = follower;
-  let last = Followed.firstOf(message);
+  let last = firstOf(message);
   if (last === undefined) {
-    new Followed(message, follower);
+    const requestHolder = requestHolderOf(message);
+    // A request may have been given a second response.
+    if (requestHolder && !OfResponse.of(requestHolder)) new OfResponse(requestHolder, follower);
+    else new Own(holderOf(message), follower);
     patch(message, follower instanceof IncomingFollower);
     return;
   }
@@ -175,7 +197,7 @@ function replace(target, name, make) {
 
 /** Whether an emitter follows a message, so that a second integration of it leaves the message alone. */
 function isFollowed(core, message) {
-  let follower = Followed.firstOf(message);
+  let follower = firstOf(message);
   while (follower !== undefined && follower.core !== core) follower = follower.next;
   return follower !== undefined;
 }
@@ -201,7 +223,7 @@ const tellPiece = (follower, chunk, encoding) => {
 
 const tellingEvents = (method) =>
   function emit(event, first) {
-    const follower = Followed.firstOf(this);
+    const follower = firstOf(this);
     if (follower === undefined) return Reflect.apply(method, this, arguments);
     tell(follower, tellEvent, event, first);
     // Node.js runs a message's listeners within its connection's context.
@@ -212,14 +234,14 @@ const tellingEvents = (method) =>
 
 const tellingPush = (method) =>
   function push(chunk, encoding) {
-    const follower = Followed.firstOf(this);
+    const follower = firstOf(this);
     if (follower !== undefined) tell(follower, tellPush, chunk, encoding);
     return method.call(this, chunk, encoding);
   };
 
 const tellingPieces = (method) =>
   function (chunk, encoding) {
-    const follower = Followed.firstOf(this);
+    const follower = firstOf(this);
     // `end` calls `write`.
     if (follower === undefined || follower.isWithin) return Reflect.apply(method, this, arguments);
     const wasEnded = this.writableEnded;
@@ -237,7 +259,7 @@ const tellingPieces = (method) =>
 const tellingHead = (method) =>
   function flushHeaders() {
     method.call(this);
-    const follower = Followed.firstOf(this);
+    const follower = firstOf(this);
     if (follower !== undefined) tell(follower, tellHead);
   };
 
