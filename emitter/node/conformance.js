@@ -9,7 +9,6 @@
 const readline = require('node:readline');
 
 const { redactBody } = require('./src/body-policy.js');
-const { headersText } = require('./src/headers.js');
 const { metaHead, requestHead, responseHead } = require('./src/heads.js');
 const { PartWriter } = require('./src/lines.js');
 const { Redactor } = require('./src/redact.js');
@@ -27,10 +26,12 @@ function arrivals(vector, feed) {
   return feed === 'whole' ? [whole] : Array.from(whole, (_, at) => whole.subarray(at, at + 1));
 }
 
-/** A vector's headers or trailers, of which nothing is redacted. */
-function pairsText(pairs) {
-  const given = pairs?.map(([name, value]) => [name, value.b64 === undefined ? value : Buffer.from(value.b64, 'base64')]);
-  return headersText(given, { headerValue: (_, value) => value });
+/** Vectors stand behind redaction. */
+const REDACTS_NOTHING = { headerValue: (_, value) => value, hidesHeader: () => false };
+
+/** A vector's headers or trailers. */
+function pairs(given) {
+  return given?.map(([name, value]) => [name, value.b64 === undefined ? value : Buffer.from(value.b64, 'base64')]);
 }
 
 /** A line's part as it is written. */
@@ -39,14 +40,14 @@ const bytesOf = (part) => (typeof part === 'string' ? Buffer.from(part, 'latin1'
 /** All lines of a vector. */
 function emit(vector, feed) {
   const lines = [];
-  const head = HEADS[vector.part]({ ...vector.head, headers: pairsText(vector.head.headers) });
-  const cut = { limit: vector.limit, key: vector.key && signingKey(vector.key) };
+  const head = HEADS[vector.part]({ ...vector.head, headers: pairs(vector.head.headers) }, REDACTS_NOTHING);
+  const cut = { limit: vector.limit, key: vector.key && signingKey(vector.key), redactor: REDACTS_NOTHING };
   const part = new PartWriter(vector.id, vector.part, head, cut, (line) => lines.push(...line.map(bytesOf)));
   if (vector.part === 'meta') {
     part.finishMeta();
   } else {
     for (const bytes of arrivals(vector, feed)) part.body(bytes);
-    part.finish({ ...vector.tail, trailers: pairsText(vector.tail.trailers) });
+    part.finish({ ...vector.tail, trailers: pairs(vector.tail.trailers) });
   }
   return Buffer.concat(lines).toString('utf8');
 }

@@ -84,6 +84,7 @@ class PartWriter {
   #part;
   #limit;
   #key;
+  #redactor;
   #close;
   #out;
   #start;
@@ -104,16 +105,18 @@ class PartWriter {
    * @param {string} id the capture's id
    * @param {'req'|'res'|'meta'} part
    * @param {string} head a binary string, as heads.js gives it
-   * @param {{limit: number, key?: import('node:crypto').KeyObject}} cut the longest line in bytes, and what lines are signed with
+   * @param {{limit: number, key?: import('node:crypto').KeyObject, redactor: import('./redact.js').Redactor}} cut the longest line in bytes, what lines are signed
+   *   with, and what knows the secrets of trailers
    * @param {(parts: (string | Uint8Array)[], bytes: number, owner: unknown) => void} out takes each line in parts, binary strings and bytes, its newline included, and
    *   their length; the bytes' memory is used again
    * @param {unknown} [owner] handed to `out`
    */
-  constructor(id, part, head, { limit, key }, out, owner) {
+  constructor(id, part, head, { limit, key, redactor }, out, owner) {
     this.#id = id;
     this.#part = part;
     this.#limit = limit;
     this.#key = key;
+    this.#redactor = redactor;
     this.#close = CLOSE_BYTES + (key ? SIG_BYTES : 0);
     this.#out = out;
     this.#owner = owner;
@@ -155,7 +158,7 @@ class PartWriter {
   /** Ends the part. `tail` has the keys of L-2.4 but `len` and `crc`. */
   finish(tail) {
     this.#putRest();
-    const text = tailText(this.#len, crcHex(this.#crc), tail);
+    const text = tailText(this.#len, crcHex(this.#crc), tail, this.#redactor);
     if (this.#putEnd(text)) return;
     this.#endLine();
     if (!this.#putEnd(text)) this.#putTailFragments(text);

@@ -178,6 +178,11 @@ class Redactor {
     return this.#mayHoldName(bytes);
   }
 
+  /** Whether a header's value is a secret. */
+  hidesHeader(name) {
+    return this.#isHeaderListed(name);
+  }
+
   /** A header's value as it may be captured. */
   headerValue(name, value) {
     return this.#isHeaderListed(name) ? REDACTED : value;

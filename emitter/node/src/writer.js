@@ -10,7 +10,6 @@
 
 const { redactBody, PASS, SKIP } = require('./body-policy.js');
 const { BEGIN, RESPOND, BODY, END } = require('./half.js');
-const { headersText } = require('./headers.js');
 const { metaHead, requestHead, responseHead } = require('./heads.js');
 const { captureId, nowUs, timestamp } = require('./identity.js');
 const { LineBuffer } = require('./line-buffer.js');
@@ -69,7 +68,7 @@ class LineWriter {
   constructor(core, sink) {
     this.#core = core;
     this.#sink = sink;
-    this.#cut = { limit: core.settings.lineLimit, key: core.settings.key };
+    this.#cut = { limit: core.settings.lineLimit, key: core.settings.key, redactor: core.settings.redactor };
   }
 
   /** Looks after new steps soon; at once where the queue fills quickly. */
@@ -202,7 +201,7 @@ class LineWriter {
     const { redactor } = settings;
     live.openParts = live.hasResponse ? 2 : 1;
     this.#open.add(live);
-    const text = requestHead({
+    const head = {
       ts: timestamp(live.startUs),
       service: settings.service,
       host: settings.host,
@@ -212,7 +211,7 @@ class LineWriter {
       proto: start.proto,
       method: start.method,
       url: redactor.url(start.url),
-      headers: headersText(start.headers, redactor),
+      headers: start.headers,
       peer: start.peer,
       trace: start.trace,
       parent: start.parent,
@@ -220,13 +219,12 @@ class LineWriter {
       rate: settings.sampleRate,
       why,
       oneway: start.oneway || undefined,
-    });
-    live.req = this.#part(live, 'req', text, policy);
+    };
+    live.req = this.#part(live, 'req', requestHead(head, redactor), policy);
   }
 
   #responseHead(live, { us, status, headers }) {
-    const text = headersText(headers, this.#core.settings.redactor);
-    return responseHead({ ts: timestamp(live.startUs + us), us, status, headers: text });
+    return responseHead({ ts: timestamp(live.startUs + us), us, status, headers }, this.#core.settings.redactor);
   }
 
   #part(live, part, head, policy) {
@@ -279,7 +277,7 @@ class LineWriter {
   #tailOf(part, step) {
     const tail = {
       us: step.us,
-      trailers: headersText(step.trailers, this.#core.settings.redactor),
+      trailers: step.trailers,
       error: step.error || undefined,
       truncated: step.truncated,
       full_len: step.truncated ? step.fullLen : undefined,

@@ -141,7 +141,6 @@ const place = () =>
 const Own = place();
 const OfResponse = place();
 
-
 /** What has the field of a message: itself, unless it is a stream that comes in. */
 const holderOf = (message) => message._readableState ?? message;
 /** What has the field of the response to a message that comes in; undefined for any other. */
