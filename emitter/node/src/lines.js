@@ -1,9 +1,9 @@
 'use strict';
 // The cut of one part into lines (L-4): one method a rule.
 //
-// Heads, tails and what stands around pieces are binary strings (see heads.js), so lengths are bytes. Heads and tails are escaped by `JSON.stringify`, whose escapes
-// are those of L-3.4, bodies from byte to byte into bytes: of strings in between, as of a line that is put together from a piece, the collector would have more to do
-// than all of this costs.
+// Heads, tails and what stands around pieces are binary strings (see heads.js), so lengths are bytes. Fragments of heads and tails are escaped by `JSON.stringify`,
+// whose escapes are those of L-3.4, bodies from byte to byte into bytes: of strings in between, as of a line that is put together from a piece, the collector would
+// have more to do than all of this costs.
 //
 // Invariants: between calls the open line is a prefix without a piece, never longer than the limit; `pending` is body that the open line will hold,
 // at most one line's window.

@@ -141,16 +141,26 @@ const place = () =>
 const Own = place();
 const OfResponse = place();
 
-/** What has the field of a message: itself, unless it is a stream that comes in. */
-const holderOf = (message) => message._readableState ?? message;
-/** What has the field of the response to a message that comes in; undefined for any other. */
-const requestHolderOf = (message) => (message._readableState ? undefined : message.req?._readableState);
+/** The first follower of a message that comes in. */
+const firstOfIncoming = (message) => Own.of(message._readableState ?? message);
 
-/** A message's first follower. */
-function firstOf(message) {
-  const requestHolder = requestHolderOf(message);
-  const first = requestHolder && OfResponse.of(requestHolder);
-  return first?.message === message ? first : Own.of(holderOf(message));
+/** The first follower of a message that goes out. */
+function firstOfOutgoing(message) {
+  const holder = message.req?._readableState;
+  const first = holder && OfResponse.of(holder);
+  return first?.message === message ? first : Own.of(message);
+}
+
+function setFirst(follower, isIncoming) {
+  const { message } = follower;
+  if (isIncoming) {
+    new Own(message._readableState ?? message, follower);
+    return;
+  }
+  const holder = message.req?._readableState;
+  // A request may have been given a second response.
+  if (holder && !OfResponse.of(holder)) new OfResponse(holder, follower);
+  else new Own(message, follower);
 }
 
 /** What has methods that tell followers. */
@@ -162,13 +172,11 @@ const OUTGOING = [http.ServerResponse.prototype, http.ClientRequest.prototype, h
 /** Has a follower see its message. */
 function follow(follower) {
   const { message } = follower;
-  let last = firstOf(message);
+  const isIncoming = follower instanceof IncomingFollower;
+  let last = isIncoming ? firstOfIncoming(message) : firstOfOutgoing(message);
   if (last === undefined) {
-    const requestHolder = requestHolderOf(message);
-    // A request may have been given a second response.
-    if (requestHolder && !OfResponse.of(requestHolder)) new OfResponse(requestHolder, follower);
-    else new Own(holderOf(message), follower);
-    patch(message, follower instanceof IncomingFollower);
+    setFirst(follower, isIncoming);
+    patch(message, isIncoming);
     return;
   }
   while (last.next !== undefined) last = last.next;
@@ -180,23 +188,24 @@ function patch(message, isIncoming) {
   const target = (isIncoming ? INCOMING : OUTGOING).find((prototype) => prototype.isPrototypeOf(message)) ?? message;
   if (patched.has(target)) return;
   patched.add(target);
-  replace(target, 'emit', tellingEvents);
   if (isIncoming) {
-    replace(target, 'push', tellingPush);
+    replace(target, 'emit', tellingEvents, firstOfIncoming);
+    replace(target, 'push', tellingPush, firstOfIncoming);
   } else {
-    replace(target, 'write', tellingPieces);
-    replace(target, 'end', tellingPieces);
-    replace(target, 'flushHeaders', tellingHead);
+    replace(target, 'emit', tellingEvents, firstOfOutgoing);
+    replace(target, 'write', tellingPieces, firstOfOutgoing);
+    replace(target, 'end', tellingPieces, firstOfOutgoing);
+    replace(target, 'flushHeaders', tellingHead, firstOfOutgoing);
   }
 }
 
-function replace(target, name, make) {
-  Object.defineProperty(target, name, { value: make(target[name]), writable: true, configurable: true, enumerable: false });
+function replace(target, name, make, firstOf) {
+  Object.defineProperty(target, name, { value: make(target[name], firstOf), writable: true, configurable: true, enumerable: false });
 }
 
-/** Whether an emitter follows a message, so that a second integration of it leaves the message alone. */
+/** Whether an emitter follows a message that comes in, so that a second integration of it leaves the message alone. */
 function isFollowed(core, message) {
-  let follower = firstOf(message);
+  let follower = firstOfIncoming(message);
   while (follower !== undefined && follower.core !== core) follower = follower.next;
   return follower !== undefined;
 }
@@ -220,7 +229,7 @@ const tellPiece = (follower, chunk, encoding) => {
   if (typeof chunk === 'string' || chunk instanceof Uint8Array) follower.onBody(chunk, typeof encoding === 'string' ? encoding : undefined);
 };
 
-const tellingEvents = (method) =>
+const tellingEvents = (method, firstOf) =>
   function emit(event, first) {
     const follower = firstOf(this);
     if (follower === undefined) return Reflect.apply(method, this, arguments);
@@ -231,14 +240,14 @@ const tellingEvents = (method) =>
     return within(context, Reflect.apply, method, this, arguments);
   };
 
-const tellingPush = (method) =>
+const tellingPush = (method, firstOf) =>
   function push(chunk, encoding) {
     const follower = firstOf(this);
     if (follower !== undefined) tell(follower, tellPush, chunk, encoding);
     return method.call(this, chunk, encoding);
   };
 
-const tellingPieces = (method) =>
+const tellingPieces = (method, firstOf) =>
   function (chunk, encoding) {
     const follower = firstOf(this);
     // `end` calls `write`.
@@ -255,7 +264,7 @@ const tellingPieces = (method) =>
     return result;
   };
 
-const tellingHead = (method) =>
+const tellingHead = (method, firstOf) =>
   function flushHeaders() {
     method.call(this);
     const follower = firstOf(this);
