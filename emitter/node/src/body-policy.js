@@ -37,7 +37,7 @@ function redactBody(policy, bytes, redactor) {
   }
   if (!isUtf8(bytes)) return undefined;
   // To read JSON costs many times what it costs to look for the names in it.
-  if (!redactor.mayHoldSecretName(bytes.latin1Slice())) return bytes;
+  if (!redactor.mayHoldSecretName(bytes)) return bytes;
   const body = bytes.toString('utf8');
   const kept = redactJson(body, (name) => redactor.isSecretName(name));
   if (kept === undefined) return undefined;

@@ -1,8 +1,9 @@
 'use strict';
 // The cut of one part into lines (L-4): one method a rule.
 //
-// Heads, tails and lines are binary strings (see heads.js), so lengths are bytes. Heads and tails are escaped by `JSON.stringify`, whose escapes are those of L-3.4,
-// bodies from byte to byte: of what it makes in between, as of a line that is put together from a piece, the collector would have more to do than all of this costs.
+// Heads, tails and what stands around pieces are binary strings (see heads.js), so lengths are bytes. Fragments of heads and tails are escaped by `JSON.stringify`,
+// whose escapes are those of L-3.4, bodies from byte to byte into bytes: of strings in between, as of a line that is put together from a piece, the collector would
+// have more to do than all of this costs.
 //
 // Invariants: between calls the open line is a prefix without a piece, never longer than the limit; `pending` is body that the open line will hold,
 // at most one line's window.
@@ -17,6 +18,8 @@ const { sign, SIG_BYTES } = require('./sign.js');
 const CLOSE_BYTES = 2;
 /** `,"text":"` and `"`, and `,"crc":"00000000"`. */
 const PIECE_BYTES = 27;
+/** `,"head":`. */
+const HEAD_BYTES = 8;
 /** `,"headf":"` or `,"tailf":"`, and `"`. */
 const FRAGMENT_BYTES = 11;
 /** The quotes of a JSON string. */
@@ -81,14 +84,14 @@ class PartWriter {
   #part;
   #limit;
   #key;
+  #redactor;
   #close;
   #out;
   #start;
   #seq = 0;
-  /** The open line: what stands before its piece, the piece, and what stands behind it. */
+  /** The open line, texts and a piece, and how many bytes they are: joined, they would be copied once more. */
   #line;
-  #piece;
-  #after;
+  #lineBytes;
   #base64 = false;
   #pending = NOTHING;
   #pendingBytes = 0;
@@ -102,15 +105,18 @@ class PartWriter {
    * @param {string} id the capture's id
    * @param {'req'|'res'|'meta'} part
    * @param {string} head a binary string, as heads.js gives it
-   * @param {{limit: number, key?: import('node:crypto').KeyObject}} cut the longest line in bytes, and what lines are signed with
-   * @param {(before: string, piece: string, after: string, owner: unknown) => void} out takes each line in three parts, binary strings, its newline included
+   * @param {{limit: number, key?: import('node:crypto').KeyObject, redactor: import('./redact.js').Redactor}} cut the longest line in bytes, what lines are signed
+   *   with, and what knows the secrets of trailers
+   * @param {(parts: (string | Uint8Array)[], bytes: number, owner: unknown) => void} out takes each line in parts, binary strings and bytes, its newline included, and
+   *   their length; the bytes' memory is used again
    * @param {unknown} [owner] handed to `out`
    */
-  constructor(id, part, head, { limit, key }, out, owner) {
+  constructor(id, part, head, { limit, key, redactor }, out, owner) {
     this.#id = id;
     this.#part = part;
     this.#limit = limit;
     this.#key = key;
+    this.#redactor = redactor;
     this.#close = CLOSE_BYTES + (key ? SIG_BYTES : 0);
     this.#out = out;
     this.#owner = owner;
@@ -152,7 +158,7 @@ class PartWriter {
   /** Ends the part. `tail` has the keys of L-2.4 but `len` and `crc`. */
   finish(tail) {
     this.#putRest();
-    const text = tailText(this.#len, crcHex(this.#crc), tail);
+    const text = tailText(this.#len, crcHex(this.#crc), tail, this.#redactor);
     if (this.#putEnd(text)) return;
     this.#endLine();
     if (!this.#putEnd(text)) this.#putTailFragments(text);
@@ -165,25 +171,23 @@ class PartWriter {
     this.#putEnd();
   }
 
-  get #lineBytes() {
-    return this.#line.length + this.#piece.length + this.#after.length;
-  }
-
-  #put(text) {
-    if (this.#piece) this.#after += text;
-    else this.#line += text;
+  /** Puts a text or a piece onto the open line. */
+  #put(part) {
+    this.#line.push(part);
+    this.#lineBytes += part.length;
   }
 
   /** L-4.2. */
   #putHead(head) {
-    if (!this.#key && this.#line.length + 8 + head.length + CLOSE_BYTES <= this.#limit) {
-      this.#line += `,"head":${head}`;
+    if (!this.#key && this.#lineBytes + HEAD_BYTES + head.length + CLOSE_BYTES <= this.#limit) {
+      this.#put(',"head":');
+      this.#put(head);
       return;
     }
     let rest = head;
     for (;;) {
-      const { quoted, used } = fit(rest, this.#limit - this.#line.length - FRAGMENT_BYTES - this.#close);
-      this.#line += `,"headf":${quoted}`;
+      const { quoted, used } = fit(rest, this.#limit - this.#lineBytes - FRAGMENT_BYTES - this.#close);
+      this.#put(`,"headf":${quoted}`);
       this.#said.headf = rest.slice(0, used);
       rest = rest.slice(used);
       if (!rest) return;
@@ -229,17 +233,17 @@ class PartWriter {
     let used;
     if (text) {
       used = text.used;
-      this.#line += ',"text":"';
-      this.#piece = text.escaped;
+      this.#put(',"text":"');
+      this.#put(text.escaped);
     } else {
       this.#base64 = true;
       used = Math.min(size, base64Bytes(room));
-      this.#line += ',"b64":"';
-      this.#piece = data.toString('base64', at, at + used);
+      this.#put(',"b64":"');
+      this.#put(base64Piece(data, at, at + used));
     }
     const piece = data.subarray(at, at + used);
     // A piece that is the whole body so far has its checksum.
-    this.#after += `","crc":"${crcHex(used === this.#len ? this.#crc : crc32(piece))}"`;
+    this.#put(`","crc":"${crcHex(used === this.#len ? this.#crc : crc32(piece))}"`);
     this.#said.piece = piece;
     return used;
   }
@@ -290,9 +294,9 @@ class PartWriter {
   }
 
   #openLine() {
-    this.#line = this.#start + this.#seq;
-    this.#piece = '';
-    this.#after = '';
+    this.#line = [];
+    this.#lineBytes = 0;
+    this.#put(this.#start + this.#seq);
     if (this.#key) this.#said = { headf: '', piece: NOTHING, tailf: '', of: undefined };
   }
 
@@ -300,7 +304,8 @@ class PartWriter {
     if (this.#key) {
       this.#put(`,"sig":"${sign(this.#key, { id: this.#id, part: this.#part, seq: this.#seq, ...this.#said })}"`);
     }
-    this.#out(this.#line, this.#piece, `${this.#after}}\n`, this.#owner);
+    this.#put('}\n');
+    this.#out(this.#line, this.#lineBytes, this.#owner);
   }
 
   #endLine() {
@@ -328,7 +333,7 @@ const ESCAPES = new Uint8Array(256);
 ESCAPES.fill(0x75, 0, 0x20);
 for (const [byte, letter] of ['""', '\\\\', '\bb', '\tt', '\nn', '\ff', '\rr']) ESCAPES[byte.charCodeAt(0)] = letter.charCodeAt(0);
 const HEX_DIGITS = Buffer.from('0123456789abcdef');
-/** What a piece is escaped in; it grows to the longest line's. */
+/** What a piece is escaped in until its line is closed, which is before another's is: no line stays open with a piece. It grows to the longest line's. */
 let scratch = Buffer.allocUnsafeSlow(4096);
 
 /** As many whole characters of UTF-8 as fit into `room` once escaped, and how many bytes they were. */
@@ -362,7 +367,13 @@ function escapedPiece(data, at, end, room) {
       to--;
     }
   }
-  return { escaped: scratch.latin1Slice(0, to), used: from - at };
+  return { escaped: scratch.subarray(0, to), used: from - at };
+}
+
+function base64Piece(data, at, end) {
+  const text = data.toString('base64', at, end);
+  if (scratch.length < text.length) scratch = Buffer.allocUnsafeSlow(text.length);
+  return scratch.subarray(0, scratch.latin1Write(text));
 }
 
 /** How many bytes of a body fill `room` as base64 (L-4.6). */

@@ -3,6 +3,8 @@
 //
 // What is secret becomes `[redacted]`, without its length; names stay, and every other character stays as it was.
 
+const { finder } = require('./finder.js');
+
 /** What stands in a secret's place. */
 const REDACTED = '[redacted]';
 
@@ -74,14 +76,13 @@ function pattern(text) {
 }
 
 /**
- * A test of whether JSON text, as a binary string, may hold a name that one of these patterns lists: one search, and sometimes wrongly true. `\u` may spell any
- * character of a name, and any other escape one of those that have an escape of their own.
+ * A test of whether JSON text, in bytes, may hold a name that one of these patterns lists: sometimes wrongly true. `\u` may spell any character of a name, and any
+ * other escape one of those that have an escape of their own.
  */
 function mayHold(patterns) {
-  const texts = patterns.map((text) => Buffer.from(text.replace(/^\*+|\*+$/g, '')).toString('latin1'));
-  const escape = texts.some((text) => /["\\/\x00-\x1f]/.test(text)) ? '\\\\' : '\\\\u';
-  const anywhere = new RegExp([escape, ...texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'))].join('|'), 'i');
-  return (text) => anywhere.test(text);
+  const texts = patterns.map((text) => text.replace(/^\*+|\*+$/g, ''));
+  const escape = texts.some((text) => /["\\/\x00-\x1f]/.test(text)) ? '\\' : '\\u';
+  return finder([escape, ...texts].map((text) => Buffer.from(text)));
 }
 
 /** A test that remembers. */
@@ -172,9 +173,14 @@ class Redactor {
     return this.#isListed(name);
   }
 
-  /** Whether JSON text, as a binary string, may hold a name that is a secret's (C-3.3). */
-  mayHoldSecretName(text) {
-    return this.#mayHoldName(text);
+  /** Whether JSON text, in bytes, may hold a name that is a secret's (C-3.3). */
+  mayHoldSecretName(bytes) {
+    return this.#mayHoldName(bytes);
+  }
+
+  /** Whether a header's value is a secret. */
+  hidesHeader(name) {
+    return this.#isHeaderListed(name);
   }
 
   /** A header's value as it may be captured. */

@@ -119,20 +119,48 @@ class Given {
 }
 
 /**
- * A message's first follower, in a private field of the message's: nobody else sees it. In a `WeakMap` it would be found as well, but what refers to its own key there
- * lives on until V8 collects all of the heap, each message with it.
+ * A private field for a message's first follower: nobody else sees it. In a `WeakMap` it would be found as well, but what refers to its own key there lives on until V8
+ * collects all of the heap, each message with it.
  */
-class Followed extends Given {
-  #first;
+const place = () =>
+  class extends Given {
+    #first;
 
-  constructor(message, first) {
-    super(message);
-    this.#first = first;
-  }
+    constructor(holder, first) {
+      super(holder);
+      this.#first = first;
+    }
 
-  static firstOf(message) {
-    return #first in message ? message.#first : undefined;
+    static of(holder) {
+      return #first in holder ? holder.#first : undefined;
+    }
+  };
+
+// Even a private field is a property that is added. So it is the state of a stream that has it, whose class frameworks leave alone: of what comes in its own, and of a
+// response its request's. Anything else has it itself.
+const Own = place();
+const OfResponse = place();
+
+/** The first follower of a message that comes in. */
+const firstOfIncoming = (message) => Own.of(message._readableState ?? message);
+
+/** The first follower of a message that goes out. */
+function firstOfOutgoing(message) {
+  const holder = message.req?._readableState;
+  const first = holder && OfResponse.of(holder);
+  return first?.message === message ? first : Own.of(message);
+}
+
+function setFirst(follower, isIncoming) {
+  const { message } = follower;
+  if (isIncoming) {
+    new Own(message._readableState ?? message, follower);
+    return;
   }
+  const holder = message.req?._readableState;
+  // A request may have been given a second response.
+  if (holder && !OfResponse.of(holder)) new OfResponse(holder, follower);
+  else new Own(message, follower);
 }
 
 /** What has methods that tell followers. */
@@ -144,10 +172,11 @@ const OUTGOING = [http.ServerResponse.prototype, http.ClientRequest.prototype, h
 /** Has a follower see its message. */
 function follow(follower) {
   const { message } = follower;
-  let last = Followed.firstOf(message);
+  const isIncoming = follower instanceof IncomingFollower;
+  let last = isIncoming ? firstOfIncoming(message) : firstOfOutgoing(message);
   if (last === undefined) {
-    new Followed(message, follower);
-    patch(message, follower instanceof IncomingFollower);
+    setFirst(follower, isIncoming);
+    patch(message, isIncoming);
     return;
   }
   while (last.next !== undefined) last = last.next;
@@ -159,23 +188,24 @@ function patch(message, isIncoming) {
   const target = (isIncoming ? INCOMING : OUTGOING).find((prototype) => prototype.isPrototypeOf(message)) ?? message;
   if (patched.has(target)) return;
   patched.add(target);
-  replace(target, 'emit', tellingEvents);
   if (isIncoming) {
-    replace(target, 'push', tellingPush);
+    replace(target, 'emit', tellingEvents, firstOfIncoming);
+    replace(target, 'push', tellingPush, firstOfIncoming);
   } else {
-    replace(target, 'write', tellingPieces);
-    replace(target, 'end', tellingPieces);
-    replace(target, 'flushHeaders', tellingHead);
+    replace(target, 'emit', tellingEvents, firstOfOutgoing);
+    replace(target, 'write', tellingPieces, firstOfOutgoing);
+    replace(target, 'end', tellingPieces, firstOfOutgoing);
+    replace(target, 'flushHeaders', tellingHead, firstOfOutgoing);
   }
 }
 
-function replace(target, name, make) {
-  Object.defineProperty(target, name, { value: make(target[name]), writable: true, configurable: true, enumerable: false });
+function replace(target, name, make, firstOf) {
+  Object.defineProperty(target, name, { value: make(target[name], firstOf), writable: true, configurable: true, enumerable: false });
 }
 
-/** Whether an emitter follows a message, so that a second integration of it leaves the message alone. */
+/** Whether an emitter follows a message that comes in, so that a second integration of it leaves the message alone. */
 function isFollowed(core, message) {
-  let follower = Followed.firstOf(message);
+  let follower = firstOfIncoming(message);
   while (follower !== undefined && follower.core !== core) follower = follower.next;
   return follower !== undefined;
 }
@@ -199,9 +229,9 @@ const tellPiece = (follower, chunk, encoding) => {
   if (typeof chunk === 'string' || chunk instanceof Uint8Array) follower.onBody(chunk, typeof encoding === 'string' ? encoding : undefined);
 };
 
-const tellingEvents = (method) =>
+const tellingEvents = (method, firstOf) =>
   function emit(event, first) {
-    const follower = Followed.firstOf(this);
+    const follower = firstOf(this);
     if (follower === undefined) return Reflect.apply(method, this, arguments);
     tell(follower, tellEvent, event, first);
     // Node.js runs a message's listeners within its connection's context.
@@ -210,16 +240,16 @@ const tellingEvents = (method) =>
     return within(context, Reflect.apply, method, this, arguments);
   };
 
-const tellingPush = (method) =>
+const tellingPush = (method, firstOf) =>
   function push(chunk, encoding) {
-    const follower = Followed.firstOf(this);
+    const follower = firstOf(this);
     if (follower !== undefined) tell(follower, tellPush, chunk, encoding);
     return method.call(this, chunk, encoding);
   };
 
-const tellingPieces = (method) =>
+const tellingPieces = (method, firstOf) =>
   function (chunk, encoding) {
-    const follower = Followed.firstOf(this);
+    const follower = firstOf(this);
     // `end` calls `write`.
     if (follower === undefined || follower.isWithin) return Reflect.apply(method, this, arguments);
     const wasEnded = this.writableEnded;
@@ -234,10 +264,10 @@ const tellingPieces = (method) =>
     return result;
   };
 
-const tellingHead = (method) =>
+const tellingHead = (method, firstOf) =>
   function flushHeaders() {
     method.call(this);
-    const follower = Followed.firstOf(this);
+    const follower = firstOf(this);
     if (follower !== undefined) tell(follower, tellHead);
   };
 
