@@ -20,7 +20,7 @@ const PREFIX: &str = "REASSEMBLE_";
 /// Longest line in bytes: a record of the Telemetry API, which may be cut over two POSTs.
 const MAX_LINE_BYTES: usize = 2 << 20;
 /// Memory for what is read and not on disk yet, in bytes. The function and its extensions share their memory.
-const MEMORY_BYTES: usize = 3 << 20;
+const MEMORY_BYTES: usize = 2 << 20;
 /// Least of it: below it every capture would go to disk and come back.
 const LEAST_MEMORY_BYTES: u64 = 1 << 20;
 /// Smallest spool in bytes: below it, single compressed blocks would fill it.
