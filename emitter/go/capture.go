@@ -37,7 +37,7 @@ const (
 )
 
 // capture is one capture on the side of the app: it counts and cuts what passes, and makes sure that each half ends once. A nil capture takes
-// all calls and does nothing.
+// heads, bodies and ends, and does nothing.
 //
 // Invariants: once a piece was left out, none follows it; what is pushed for a half stands in the order of the calls.
 type capture struct {
@@ -46,12 +46,14 @@ type capture struct {
 	began   time.Time
 
 	mu sync.Mutex
-	// held is the request until the response tells whether it is captured; nil where that is known.
+	// held is the request until the response tells whether it is captured (start.Why is set where its head alone is awaited); nil where that is known.
 	held *heldRequest
 	// leftOut says that it is not.
 	leftOut bool
-	oneway  bool
-	halves  [2]halfState
+	// hungUp says that the client waits for no response.
+	hungUp bool
+	oneway bool
+	halves [2]halfState
 
 	// tooLong is the writer's word that a half's body is left out, so that no more of it need be copied.
 	tooLong [2]atomic.Bool
@@ -92,41 +94,48 @@ func (c *capture) elapsed() uint64 { return uint64(max(time.Since(c.began).Micro
 
 // expect tells how long a half's body will be, where that is known.
 func (c *capture) expect(h half, length int64) {
-	if c != nil {
-		c.mu.Lock()
-		c.halves[h].expected = length
-		c.mu.Unlock()
-	}
+	c.mu.Lock()
+	c.halves[h].expected = length
+	c.mu.Unlock()
 }
 
 // skipBody leaves a half's body out; its length is still counted.
 func (c *capture) skipBody(h half) {
-	if c != nil {
-		c.mu.Lock()
-		c.halves[h].cut = max(c.halves[h].cut, cutBySetting)
-		c.mu.Unlock()
-	}
+	c.mu.Lock()
+	c.halves[h].cut = max(c.halves[h].cut, cutBySetting)
+	c.mu.Unlock()
+}
+
+// hangUp says that the client has hung up: whatever is answered now reaches nobody.
+func (c *capture) hangUp() {
+	c.mu.Lock()
+	c.hungUp = true
+	c.mu.Unlock()
 }
 
 // respond begins the response. Where the queue has no room for its headers it begins without them, and its body is left out.
 func (c *capture) respond(head *line.ResponseHead) {
 	if c != nil {
-		c.mu.Lock()
-		c.respondLocked(head)
-		c.mu.Unlock()
+		c.respondAt(head, c.elapsed())
 	}
 }
 
-func (c *capture) respondLocked(head *line.ResponseHead) {
+// respondAt is respond for a response that began so many microseconds after its request.
+func (c *capture) respondAt(head *line.ResponseHead, us uint64) {
+	c.mu.Lock()
+	c.respondLocked(head, us)
+	c.mu.Unlock()
+}
+
+func (c *capture) respondLocked(head *line.ResponseHead, us uint64) {
 	h := &c.halves[response]
 	if c.leftOut || h.begun || h.ended {
 		return
 	}
 	h.begun = true
-	if c.held != nil && !c.decide(head.Status.Code >= 500) {
+	if c.held != nil && !c.decide(c.hungUp || head.Status.Code >= 500) {
 		return
 	}
-	us := c.elapsed()
 	head.Time, head.US = c.began.Add(time.Duration(us)*time.Microsecond), line.Of(us)
 	if !c.emitter.queue.push(message{capture: c, detail: head}, messageBytes+int64(len(head.Status.Text))+pairsCost(head.Headers)) {
 		head.Headers = nil
@@ -143,7 +152,7 @@ func (c *capture) body(h half, piece []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.halves[h].begun {
-		c.respondLocked(&line.ResponseHead{})
+		c.respondLocked(&line.ResponseHead{}, c.elapsed())
 	}
 	s := &c.halves[h]
 	if c.leftOut || s.ended {
@@ -207,9 +216,6 @@ func (c *capture) put(h half, piece []byte) bool {
 
 // isWhole tells whether as much of a half's body has passed as was declared.
 func (c *capture) isWhole(h half) bool {
-	if c == nil {
-		return true
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.halves[h].seen == c.halves[h].expected
@@ -217,11 +223,9 @@ func (c *capture) isWhole(h half) bool {
 
 // endStatus sets the response's status that only the end tells.
 func (c *capture) endStatus(status line.Status) {
-	if c != nil {
-		c.mu.Lock()
-		c.halves[response].status = status
-		c.mu.Unlock()
-	}
+	c.mu.Lock()
+	c.halves[response].status = status
+	c.mu.Unlock()
 }
 
 // end ends a half, with trailers where there were any.
@@ -244,11 +248,13 @@ func (c *capture) close(h half, err string, trailers []line.Pair) {
 		return
 	}
 	if !s.begun {
-		c.respondLocked(&line.ResponseHead{})
+		c.respondLocked(&line.ResponseHead{}, c.elapsed())
 	}
 	s.ended = true
+	// Where a body that is left out was empty, nothing of it is.
+	isCut := s.cut == cutByQueue || s.cut == cutBySetting && (s.seen > 0 || s.uncounted)
 	end := &partEnd{tail: line.Tail{
-		US: line.Of(c.elapsed()), Status: s.status, Trailers: trailers, Error: err, Truncated: err != "" || s.cut != notCut,
+		US: line.Of(c.elapsed()), Status: s.status, Trailers: trailers, Error: err, Truncated: err != "" || isCut,
 	}}
 	switch {
 	case s.uncounted:
@@ -286,12 +292,14 @@ func (c *capture) decide(isError bool) bool {
 	held := c.held
 	c.held = nil
 	c.emitter.queue.release(held.cost)
-	if !isError {
-		c.leftOut = true
-		c.emitter.sampledOut.Add(1)
-		return false
+	if held.start.Why == "" {
+		if !isError {
+			c.leftOut = true
+			c.emitter.sampledOut.Add(1)
+			return false
+		}
+		held.start.Why = "error"
 	}
-	held.start.Why = "error"
 	if !c.emitter.admit(c, held.start) {
 		c.leftOut = true
 		return false
@@ -306,5 +314,20 @@ func (c *capture) decide(isError bool) bool {
 	if held.end != nil {
 		c.pushEnd(request, held.end)
 	}
+	return true
+}
+
+// withdraw leaves out what is still held, as if it had not been asked; it tells whether anything was.
+func (c *capture) withdraw() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		return false
+	}
+	c.emitter.queue.release(c.held.cost)
+	if c.held.start.Why == "" {
+		c.emitter.sampledOut.Add(1)
+	}
+	c.held, c.leftOut = nil, true
 	return true
 }

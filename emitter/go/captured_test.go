@@ -2,6 +2,7 @@ package reassemble
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -51,7 +52,9 @@ func emit(t *testing.T, options ...Option) (*Emitter, *kept) {
 
 func closed(t *testing.T, e *Emitter) {
 	t.Helper()
-	if err := e.Close(); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := e.Shutdown(ctx); err != nil {
 		t.Errorf("closing: %v", err)
 	}
 }

@@ -137,6 +137,58 @@ func TestErrorsAreCapturedThoughSampledOut(t *testing.T) {
 	equal(t, "kept room", e.queue.bytes, 0)
 }
 
+func TestAnEmptyBodyOfATypeThatIsLeftOutIsWhole(t *testing.T) {
+	server, e, k := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "image/png")
+		io.Copy(w, r.Body)
+	}), SkipBodyTypes("image/*"))
+	for path, body := range map[string]string{"/empty": "", "/some": "png"} {
+		// What hides its length may be empty too.
+		ask(t, "POST", server.URL+path, chunked{strings.NewReader(body)}, "Content-Type", "image/png")
+	}
+	finished(t, e, 2)
+	c := k.read()
+	equal(t, "empty", c.of("in", "/empty").req.tail.said()+c.of("in", "/empty").res.tail.said(), whole+whole)
+	equal(t, "some", c.of("in", "/some").req.tail.said()+c.of("in", "/some").res.tail.said(), `"" true 3`+`"" true 3`)
+}
+
+func TestARequestWhoseClientHungUpBeforeTheResponseIsCapturedThoughSampledOut(t *testing.T) {
+	answers := map[string]func(http.ResponseWriter){
+		"/silent": func(http.ResponseWriter) {},
+		"/fine":   func(w http.ResponseWriter) { io.WriteString(w, "for nobody") },
+	}
+	reached := make(chan struct{}, 1)
+	server, e, k := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		reached <- struct{}{}
+		<-r.Context().Done()
+		answers[r.URL.Path](w)
+	}), SampleRate(0), AlwaysErrors(true))
+	ended := uint64(0)
+	for path := range answers {
+		ctx, hangUp := context.WithCancel(context.Background())
+		request, err := http.NewRequestWithContext(ctx, "POST", server.URL+path, strings.NewReader("asked"))
+		must(t, err)
+		go func() {
+			<-reached
+			hangUp()
+		}()
+		if _, err := http.DefaultClient.Do(request); err == nil {
+			t.Errorf("%s: a response came", path)
+		}
+		ended++
+		finished(t, e, ended)
+	}
+	c := k.read()
+	for path := range answers {
+		x := c.of("in", path)
+		equal(t, path, x.req.head.Why+string(x.req.body)+x.req.tail.said(), "errorasked"+whole)
+	}
+	silent := c.of("in", "/silent").res
+	equal(t, "silent", fmt.Sprint(silent.head.Status, silent.tail.said()), `<nil>"context canceled" true -`)
+	equal(t, "counts", e.Counts(), Counts{Begun: 2, Finished: 2})
+}
+
 func TestFailedCallsAreCapturedThoughSampledOut(t *testing.T) {
 	e, k := emit(t, SampleRate(0), AlwaysErrors(true))
 	client := &http.Client{Transport: e.Transport(roundTripper(func(r *http.Request) (*http.Response, error) {

@@ -142,8 +142,8 @@ func (e *Emitter) wait(ctx context.Context) error {
 	}
 }
 
-// choose is C-2.2 to C-2.4: why a capture is taken; empty where it is left out. endpoint is asked for only where there is a rate limit.
-func (e *Emitter) choose(id string, trace TraceParent, at time.Time, endpoint func() string) string {
+// why is C-2.2 to C-2.4: why a capture is taken; empty where it is left out. endpoint is asked for only where there is a rate limit.
+func (e *Emitter) why(id string, trace TraceParent, at time.Time, endpoint func() string) string {
 	rate := e.config.rate
 	if rate < 1 {
 		key := id
@@ -168,25 +168,45 @@ func (e *Emitter) choose(id string, trace TraceParent, at time.Time, endpoint fu
 
 // begin takes a capture in, holds it until its response, or leaves it out: then it gives nil. start.Headers is the emitter's own.
 func (e *Emitter) begin(id string, began time.Time, trace TraceParent, start *line.RequestHead, endpoint func() string) *capture {
-	c := newCapture(e, id, began, start.OneWay)
-	start.Time, start.Trace = began, trace.String()
-	if start.Why = e.choose(id, trace, began, endpoint); start.Why == "" {
-		if !e.config.alwaysErrors {
-			e.sampledOut.Add(1)
-			return nil
-		}
-		cost := startCost(start)
-		if e.gone.Load() || !e.queue.reserve(cost) {
-			e.dropped.Add(1)
-			return nil
-		}
-		c.held = &heldRequest{start: start, cost: cost}
-		return c
+	c := e.choose(id, began, trace, start, endpoint)
+	take := e.admit
+	if start.Why == "" {
+		take = e.hold
 	}
-	if !e.admit(c, start) {
+	if c == nil || !take(c, start) {
 		return nil
 	}
 	return c
+}
+
+// beginHeld holds a capture until its response's head, whether it is sampled or not.
+func (e *Emitter) beginHeld(id string, began time.Time, trace TraceParent, start *line.RequestHead, endpoint func() string) *capture {
+	c := e.choose(id, began, trace, start, endpoint)
+	if c == nil || !e.hold(c, start) {
+		return nil
+	}
+	return c
+}
+
+// choose gives nil for what is left out, whatever it comes to. start.Why is empty where an error alone makes it a capture.
+func (e *Emitter) choose(id string, began time.Time, trace TraceParent, start *line.RequestHead, endpoint func() string) *capture {
+	start.Time, start.Trace, start.Why = began, trace.String(), e.why(id, trace, began, endpoint)
+	if start.Why == "" && !e.config.alwaysErrors {
+		e.sampledOut.Add(1)
+		return nil
+	}
+	return newCapture(e, id, began, start.OneWay)
+}
+
+// hold keeps a capture back until its response, or drops it.
+func (e *Emitter) hold(c *capture, start *line.RequestHead) bool {
+	cost := startCost(start)
+	if e.gone.Load() || !e.queue.reserve(cost) {
+		e.dropped.Add(1)
+		return false
+	}
+	c.held = &heldRequest{start: start, cost: cost}
+	return true
 }
 
 // admit takes a capture in whole, with room for its end, or drops it whole.

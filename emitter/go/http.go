@@ -23,8 +23,8 @@ func (e *Emitter) letsHTTP(method, url string) bool {
 }
 
 // filterBody leaves a body out where bodies of its content type are.
-func (c *capture) filterBody(h half, headers http.Header) {
-	if c != nil && !c.emitter.config.bodyTypes.letsContentType(headers.Get("Content-Type")) {
+func (c *capture) filterBody(h half, contentType string) {
+	if c != nil && !c.emitter.config.bodyTypes.letsContentType(contentType) {
 		c.skipBody(h)
 	}
 }
@@ -71,23 +71,17 @@ func isGRPC(headers http.Header) bool {
 	return strings.HasPrefix(headers.Get("Content-Type"), "application/grpc")
 }
 
-// respondHTTP begins the response. gRPC's own status comes with its trailers, unless there is no body.
-func (c *capture) respondHTTP(code int, headers http.Header) {
-	if c == nil {
-		return
-	}
+// responseHead is a response's head. gRPC's own status comes with its trailers, unless there is no body.
+func responseHead(code int, headers http.Header) *line.ResponseHead {
 	status := line.Status{Code: code}
 	if code == http.StatusOK && isGRPC(headers) {
 		status = grpcStatusOf(headers)
 	}
-	c.respond(&line.ResponseHead{Status: status, Headers: flatten(headers), Unordered: true})
+	return &line.ResponseHead{Status: status, Headers: flatten(headers), Unordered: true}
 }
 
 // endHTTP ends the response with its trailers.
 func (c *capture) endHTTP(trailers http.Header) {
-	if c == nil {
-		return
-	}
 	if status := grpcStatusOf(trailers); status != (line.Status{}) {
 		c.endStatus(status)
 	}

@@ -27,19 +27,15 @@ func drawID(at time.Time) string {
 }
 
 // drawInstance draws a process's name for itself.
-func drawInstance() string { return drawHex(8) }
+func drawInstance() string { return drawHex() }
 
-func drawHex(bytes int) string {
-	drawn := make([]byte, bytes)
-	for {
-		rand.Read(drawn) // never fails: see crypto/rand
-		// An id of zeros alone means none.
-		for _, b := range drawn {
-			if b != 0 {
-				return hex.EncodeToString(drawn)
-			}
-		}
+// drawHex draws 8 bytes that are not all zeros, which means none.
+func drawHex() string {
+	var drawn [8]byte
+	for drawn == [8]byte{} {
+		rand.Read(drawn[:]) // never fails: see crypto/rand
 	}
+	return hex.EncodeToString(drawn[:])
 }
 
 // TraceParent is a W3C traceparent that is valid as a whole: `00-<32 hex>-<16 hex>-<2 hex>`. The zero value is none.
@@ -68,12 +64,19 @@ func ParseTraceParent(text string) (TraceParent, bool) {
 
 // drawTraceParent makes a new trace, marked as sampled.
 func drawTraceParent() TraceParent {
-	return TraceParent{"00-" + drawHex(16) + "-" + drawHex(8) + "-01"}
+	// Both ids at once, for each drawing asks the system.
+	var drawn [24]byte
+	for [16]byte(drawn[:16]) == [16]byte{} || [8]byte(drawn[16:]) == [8]byte{} {
+		rand.Read(drawn[:]) // never fails: see crypto/rand
+	}
+	text := hex.AppendEncode(append(make([]byte, 0, traceParentBytes), "00-"...), drawn[:16])
+	text = hex.AppendEncode(append(text, '-'), drawn[16:])
+	return TraceParent{string(append(text, "-01"...))}
 }
 
 // child is the same trace with a span of its own, as an outbound call bears it.
 func (t TraceParent) child() TraceParent {
-	return TraceParent{"00-" + t.TraceID() + "-" + drawHex(8) + t.text[52:traceParentBytes]}
+	return TraceParent{"00-" + t.TraceID() + "-" + drawHex() + t.text[52:traceParentBytes]}
 }
 
 // IsZero tells whether there is no trace.

@@ -3,9 +3,7 @@ package reassemble
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
-	"net/url"
 	"os"
 	"time"
 
@@ -50,7 +48,7 @@ func (h *lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, err
 			l.id = c.id
 		}
 	}
-	c.filterBody(request, event.headers)
+	c.filterBody(request, event.headers.Get("Content-Type"))
 	c.body(request, event.body)
 	c.end(request, nil)
 	answered := false
@@ -66,7 +64,7 @@ func (h *lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, err
 	answer, err := h.next.Invoke(withLink(ctx, l), payload)
 	answered = true
 	if err != nil {
-		c.fail(response, withoutURL(err).Error())
+		c.fail(response, kindOf(err))
 	} else {
 		c.answerEvent(event, answer)
 	}
@@ -91,21 +89,12 @@ func (c *capture) answerEvent(event *lambdaEvent, payload []byte) {
 		return
 	}
 	answer := readLambdaAnswer(event, payload)
-	c.filterBody(response, answer.headers)
+	c.filterBody(response, answer.headers.Get("Content-Type"))
 	c.respond(&line.ResponseHead{Status: line.Status{Code: answer.code}, Headers: flatten(answer.headers), Unordered: true})
 	if !event.isHTTP || !hasNoBody(event.method, cmp.Or(answer.code, http.StatusOK)) {
 		c.body(response, answer.body)
 	}
 	c.end(response, nil)
-}
-
-// withoutURL leaves out what net/http says of a call that failed: its URL, which may hold secrets.
-func withoutURL(err error) error {
-	var call *url.Error
-	if errors.As(err, &call) {
-		return call.Err
-	}
-	return err
 }
 
 // functionURL names the function that is invoked.

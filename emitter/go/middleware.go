@@ -47,7 +47,7 @@ func (e *Emitter) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 		return
 	}
 	c.takeRequestBody(inner)
-	writer := &responseWriter{ResponseWriter: w, capture: c, method: r.Method}
+	writer := &responseWriter{ResponseWriter: w, capture: c, ctx: r.Context(), method: r.Method}
 	returned := false
 	// Nothing is recovered: a panic goes on as it would without this.
 	defer func() { writer.finish(inner, returned) }()
@@ -66,7 +66,17 @@ func (e *Emitter) beginInbound(next http.Handler, r *http.Request, url string, t
 		Dir: "in", Proto: protocol(r.ProtoMajor, r.ProtoMinor, r.Header), Method: r.Method, URL: url, Headers: flatten(r.Header, host...),
 		Unordered: true, Peer: r.RemoteAddr,
 	}
-	return e.begin(drawID(began), began, trace, start, func() string { return inboundEndpoint(next, r, url) })
+	begin := e.begin
+	if asksForSwitch(r) {
+		// A handler may write the response's head past what is seen here; then nothing is captured.
+		begin = e.beginHeld
+	}
+	return begin(drawID(began), began, trace, start, func() string { return inboundEndpoint(next, r, url) })
+}
+
+// asksForSwitch tells of a request for a websocket, a tunnel or the like. Those have no body, so that none is held.
+func asksForSwitch(r *http.Request) bool {
+	return r.Method == http.MethodConnect || r.Header.Get("Upgrade") != "" && (r.Body == nil || r.Body == http.NoBody)
 }
 
 // inboundURL is the URL as it was asked for, absolute where scheme and host are known.
@@ -108,7 +118,7 @@ func (c *capture) takeRequestBody(r *http.Request) {
 		c.end(request, nil)
 		return
 	}
-	c.filterBody(request, r.Header)
+	c.filterBody(request, r.Header.Get("Content-Type"))
 	c.expect(request, r.ContentLength)
 	r.Body = &bodyReader{ReadCloser: r.Body, capture: c, half: request, captured: &position{}, ended: func(err error) {
 		if errors.Is(err, io.EOF) {
@@ -139,7 +149,10 @@ func (c *capture) endRequestBody() {
 func (w *responseWriter) finish(r *http.Request, returned bool) {
 	c := w.capture
 	cause := context.Cause(r.Context())
+	w.settleFound(nil)
 	switch {
+	case w.hijacked && !w.committed && c.withdraw():
+		return
 	case w.hijacked:
 		c.end(request, nil)
 		if w.committed {
@@ -157,6 +170,7 @@ func (w *responseWriter) finish(r *http.Request, returned bool) {
 	case !w.committed && (cause == nil || r.Method == http.MethodConnect):
 		// The server sends this for a handler that writes nothing.
 		w.commit(http.StatusOK)
+		w.settleFound(nil)
 	}
 	c.endRequestBody()
 	switch {

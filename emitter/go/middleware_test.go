@@ -128,6 +128,10 @@ func TestARequestIsToldAsItCameAndWithoutItsSecrets(t *testing.T) {
 func TestStatusesWithoutABodyAndHeadRequestsEndClean(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/empty", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) })
+	mux.HandleFunc("/forbidden", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(204)
+		io.WriteString(w, "not sent")
+	})
 	mux.HandleFunc("/same", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(304) })
 	mux.HandleFunc("/nothing", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/broken", func(w http.ResponseWriter, r *http.Request) { http.Error(w, "sorry", 500) })
@@ -140,14 +144,14 @@ func TestStatusesWithoutABodyAndHeadRequestsEndClean(t *testing.T) {
 		w.WriteHeader(202)
 	})
 	server, e, k := serve(t, mux)
-	for _, path := range []string{"/empty", "/same", "/nothing", "/broken", "/early", "/none"} {
+	for _, path := range []string{"/empty", "/forbidden", "/same", "/nothing", "/broken", "/early", "/none"} {
 		ask(t, "GET", server.URL+path, nil)
 	}
 	ask(t, "HEAD", server.URL+"/file", nil)
-	finished(t, e, 7)
+	finished(t, e, 8)
 	c := k.read()
 	for path, want := range map[string]string{
-		"/empty": "204 0", "/same": "304 0", "/nothing": "200 0", "/broken": "500 6", "/early": "202 0", "/none": "404 19", "/file": "200 0",
+		"/empty": "204 0", "/forbidden": "204 0", "/same": "304 0", "/nothing": "200 0", "/broken": "500 6", "/early": "202 0", "/none": "404 19", "/file": "200 0",
 	} {
 		x := c.of("in", path)
 		equal(t, path, fmt.Sprint(x.res.head.Status, " ", len(x.res.body), x.res.tail.said()), want+whole)
@@ -327,12 +331,51 @@ func TestAHijackedConnectionIsLeftAlone(t *testing.T) {
 	must(t, err)
 	socket.Close()
 	equal(t, "echo", echoed, "hello")
-	finished(t, e, 1)
 	finished(t, outside, 1)
-	in, out := k.read().of("in", "/socket"), o.read().of("out", "/socket")
-	equal(t, "in", fmt.Sprint(in.req.tail.said(), in.res.head.Status, string(in.res.body), in.res.tail.said()),
-		whole+"<nil>"+`"hijacked" true -`)
+	out := o.read().of("out", "/socket")
+	server.Close()
+	closed(t, e)
+	equal(t, "captures without the response's head", len(k.read().exchanges), 0)
+	equal(t, "counts", e.Counts(), Counts{})
+	equal(t, "kept room", e.queue.bytes, 0)
 	equal(t, "out", fmt.Sprint(out.req.tail.said(), out.res.head.Status, string(out.res.body), out.res.tail.said()), whole+"101"+whole)
+}
+
+func TestWhatIsHijackedWithoutASwitchIsTold(t *testing.T) {
+	server, e, k := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+		conn.Close()
+	}))
+	_, body := ask(t, "GET", server.URL+"/own", nil)
+	equal(t, "body", body, "ok")
+	finished(t, e, 1)
+	x := k.read().of("in", "/own")
+	equal(t, "tails", fmt.Sprint(x.req.tail.said(), x.res.head.Status, x.res.tail.said()), whole+"<nil>"+`"hijacked" true -`)
+}
+
+func TestARequestForASwitchThatIsAnsweredOtherwiseIsCaptured(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/refused", func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no sockets here", 400) })
+	mux.HandleFunc("/broken", func(http.ResponseWriter, *http.Request) { panic("x") })
+	server, e, k := serve(t, mux)
+	upgrade := []string{"Connection", "Upgrade", "Upgrade", "websocket"}
+	ask(t, "GET", server.URL+"/refused", nil, upgrade...)
+	request, err := http.NewRequest("GET", server.URL+"/broken", nil)
+	must(t, err)
+	request.Header.Set("Upgrade", "websocket")
+	if _, err := http.DefaultClient.Do(request); err == nil {
+		t.Error("a panic gave a response")
+	}
+	finished(t, e, 2)
+	c := k.read()
+	x := c.of("in", "/refused")
+	equal(t, "refused", fmt.Sprint(x.req.head.Why, x.res.head.Status, string(x.res.body), x.req.tail.said(), x.res.tail.said()), "all400no sockets here\n"+whole+whole)
+	equal(t, "broken", c.of("in", "/broken").req.head.Why+c.of("in", "/broken").res.tail.Error, "allhandler panicked")
 }
 
 func TestASwitchThatIsToldBeforeTheHijackEndsClean(t *testing.T) {

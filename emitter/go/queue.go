@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	// linger is how long the writer lets messages gather: waking it costs a request more than all else here.
-	linger = 4 * time.Millisecond
+	// linger is how long the writer lets messages gather: waking it costs more than all else here.
+	linger = 40 * time.Millisecond
+	// urgentBytes cut this short, and a quarter of a smaller queue's limit does.
+	urgentBytes = 256 << 10
 	// A batch of so many bytes or messages is full: small enough to stay in a core's cache between its two readers.
 	batchBytes    = 64 << 10
 	batchMessages = 512
@@ -56,17 +58,23 @@ type batch struct {
 // open capture's end; only ends, for which room was kept, and orders pass the limit.
 type queue struct {
 	limit int64
+	// urgent is of how much that waits the writer is woken while it lingers.
+	urgent int64
 	// wakeup has room for one, so that waking never waits.
 	wakeup chan struct{}
 
-	mu       sync.Mutex
-	bytes    int64
+	mu    sync.Mutex
+	bytes int64
+	// waiting is the cost of what the writer has not taken.
+	waiting  int64
 	admitted uint64
 	full     []*batch
 	filling  *batch
 	spare    []*batch
 	writer   writerState
-	closed   bool
+	// ordered says that an order waits.
+	ordered bool
+	closed  bool
 	// drained says that the writer has taken its last batch.
 	drained bool
 }
@@ -75,12 +83,12 @@ type writerState int
 
 const (
 	awake     writerState = iota
-	lingering             // only a filling queue wakes it
+	lingering             // only what is urgent wakes it
 	sleeping              // any message wakes it
 )
 
 func newQueue(limit int64) *queue {
-	return &queue{limit: limit, wakeup: make(chan struct{}, 1), filling: &batch{}}
+	return &queue{limit: limit, urgent: min(urgentBytes, limit/4), wakeup: make(chan struct{}, 1), filling: &batch{}}
 }
 
 // admit takes a capture in, with room for its end, and numbers it: numbers have no gaps and are queued in their order.
@@ -135,9 +143,8 @@ func (q *queue) order(detail any) bool {
 	if q.drained {
 		return false
 	}
-	q.put(message{detail: detail}, 0)
-	q.writer = awake
-	q.wake(true)
+	q.ordered = true
+	q.wake(q.put(message{detail: detail}, 0))
 	return true
 }
 
@@ -182,17 +189,18 @@ func (q *queue) put(m message, cost int64) bool {
 	}
 	b.messages = append(b.messages, m)
 	b.cost += cost
+	q.waiting += cost
 	if len(b.messages) >= batchMessages {
 		q.seal()
 	}
-	switch {
-	case q.writer == sleeping || q.writer == lingering && q.bytes > q.limit/4:
+	if q.writer == sleeping || q.writer == lingering && q.isUrgent() {
 		q.writer = awake
 		return true
-	default:
-		return false
 	}
+	return false
 }
+
+func (q *queue) isUrgent() bool { return q.closed || q.ordered || q.waiting > q.urgent }
 
 // seal begins another batch.
 func (q *queue) seal() {
@@ -242,21 +250,19 @@ func (q *queue) abandon() {
 func (q *queue) take() (b *batch, ended bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case len(q.full) > 0:
-		b = q.full[0]
-		q.full[0] = nil
-		q.full = q.full[1:]
-		return b, false
-	case len(q.filling.messages) > 0:
-		b = q.filling
-		q.seal()
-		q.full = q.full[:0]
-		return b, false
-	default:
+	if !q.holdsSome() {
 		q.drained = q.closed
 		return nil, q.closed
 	}
+	if len(q.full) == 0 {
+		q.seal()
+	}
+	b = q.full[0]
+	q.full[0] = nil
+	q.full = q.full[1:]
+	q.waiting -= b.cost
+	q.ordered = q.ordered && q.holdsSome()
+	return b, false
 }
 
 // done gives back a batch that was read.
@@ -274,16 +280,17 @@ func (q *queue) done(b *batch) {
 
 // wait lets messages gather, and where none come sleeps until there are some, for no longer than longest where that is above 0.
 func (q *queue) wait(longest time.Duration) {
-	if q.waitAs(lingering, linger) {
+	if q.pause(lingering, linger) || !q.pause(sleeping, longest) {
 		return
 	}
-	q.waitAs(sleeping, longest)
+	// What woke the writer is rarely alone.
+	q.pause(lingering, linger)
 }
 
-// waitAs tells whether there is something to do.
-func (q *queue) waitAs(state writerState, longest time.Duration) bool {
+// pause waits in a state, and tells whether there is something to do.
+func (q *queue) pause(state writerState, longest time.Duration) bool {
 	q.mu.Lock()
-	if q.closed || len(q.full) > 0 || state == sleeping && len(q.filling.messages) > 0 {
+	if q.isUrgent() || state == sleeping && q.holdsSome() {
 		q.mu.Unlock()
 		return true
 	}
@@ -302,5 +309,7 @@ func (q *queue) waitAs(state writerState, longest time.Duration) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.writer = awake
-	return q.closed || len(q.full) > 0 || len(q.filling.messages) > 0
+	return q.closed || q.holdsSome()
 }
+
+func (q *queue) holdsSome() bool { return len(q.full) > 0 || len(q.filling.messages) > 0 }

@@ -2,18 +2,24 @@ package reassemble
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/reassemble/reassemble/emitter/go/internal/line"
 )
 
 // responseWriter captures a response as the handler writes it.
 type responseWriter struct {
 	http.ResponseWriter
 	capture *capture
-	method  string
+	// ctx is the request's, which ends when the client hangs up.
+	ctx    context.Context
+	method string
 	// committed says that the response's head is known; its headers may be changed no more.
 	committed bool
 	// bodyless says that what is written as a body is not sent.
@@ -23,7 +29,15 @@ type responseWriter struct {
 	trailing []string
 	// failed is the first fault of a write.
 	failed error
+	// unsettled is the response's head while the server may find a content type for it; nil otherwise.
+	unsettled *line.ResponseHead
+	// committedUS is when it was committed, start what of the body has passed since.
+	committedUS uint64
+	start       []byte
 }
+
+// sniffBytes of a body at most tell its content type, as http.DetectContentType reads them.
+const sniffBytes = 512
 
 // Unwrap is for http.ResponseController.
 func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -40,13 +54,56 @@ func (w *responseWriter) commit(code int) {
 			w.trailing = append(w.trailing, http.CanonicalHeaderKey(strings.TrimSpace(name)))
 		}
 	}
-	w.capture.filterBody(response, headers)
-	w.capture.respondHTTP(code, headers)
 	// What flows through a tunnel is no body.
 	w.bodyless = hasNoBody(w.method, code) || w.method == http.MethodConnect
-	if length, err := strconv.ParseInt(headers.Get("Content-Length"), 10, 64); err == nil && !w.bodyless {
-		w.capture.expect(response, length)
+	if declared := headers.Get("Content-Length"); declared != "" && !w.bodyless {
+		if length, err := strconv.ParseInt(declared, 10, 64); err == nil {
+			w.capture.expect(response, length)
+		}
 	}
+	w.unsettled, w.committedUS = responseHead(code, headers), w.capture.elapsed()
+	if !isTypeFound(code, headers) {
+		w.settle(headers.Get("Content-Type"))
+	}
+}
+
+// isTypeFound tells whether the server finds a content type in the body's first bytes, where there are any.
+func isTypeFound(code int, headers http.Header) bool {
+	_, isTyped := headers["Content-Type"]
+	bodyAllowed := code >= 200 && code != http.StatusNoContent && code != http.StatusNotModified
+	return !isTyped && bodyAllowed && headers.Get("Content-Encoding") == "" && headers.Get("Transfer-Encoding") == ""
+}
+
+// settle begins the response with what is known of its head.
+func (w *responseWriter) settle(contentType string) {
+	head := w.unsettled
+	w.unsettled = nil
+	w.capture.filterBody(response, contentType)
+	if w.ctx.Err() != nil {
+		w.capture.hangUp()
+	}
+	w.capture.respondAt(head, w.committedUS)
+}
+
+// settleFound begins the response with the content type that the server finds in the body so far, of which next are the last bytes.
+func (w *responseWriter) settleFound(next []byte) {
+	if w.unsettled == nil {
+		return
+	}
+	first := next
+	if len(w.start) > 0 {
+		first = slices.Concat(w.start, next[:min(len(next), sniffBytes)])
+	}
+	contentType := ""
+	if len(first) > 0 {
+		contentType = http.DetectContentType(first)
+		w.unsettled.Headers = append(w.unsettled.Headers, line.Pair{Name: "Content-Type", Value: contentType})
+	}
+	w.settle(contentType)
+	if !w.bodyless {
+		w.capture.body(response, w.start)
+	}
+	w.start = nil
 }
 
 // WriteHeader passes the status on.
@@ -75,17 +132,33 @@ func (w *responseWriter) WriteString(piece string) (int, error) {
 }
 
 func (w *responseWriter) passed(piece []byte, n int, err error) {
-	if n = min(n, len(piece)); n > 0 && !w.bodyless {
-		w.capture.body(response, piece[:n])
+	if n = min(n, len(piece)); n > 0 {
+		w.pass(piece[:n])
 	}
-	if err != nil && w.failed == nil {
+	w.noteFault(err)
+}
+
+// noteFault keeps a write's fault. Where no body is sent, that one can't be written is no fault of the response.
+func (w *responseWriter) noteFault(err error) {
+	if w.failed == nil && !w.bodyless {
 		w.failed = err
+	}
+}
+
+func (w *responseWriter) pass(piece []byte) {
+	if w.unsettled != nil && len(w.start)+len(piece) < sniffBytes {
+		w.start = append(w.start, piece...)
+		return
+	}
+	w.settleFound(piece)
+	if !w.bodyless {
+		w.capture.body(response, piece)
 	}
 }
 
 // ReadFrom passes a body on. Where it is captured it is read here; else it goes the system's own way, as from a file to a socket.
 func (w *responseWriter) ReadFrom(from io.Reader) (int64, error) {
-	isLeftOut := w.committed && (w.bodyless || !w.capture.takes(response))
+	isLeftOut := w.committed && w.unsettled == nil && (w.bodyless || !w.capture.takes(response))
 	if !isLeftOut {
 		from = &passingReader{from: from, writer: w}
 	}
@@ -99,9 +172,7 @@ func (w *responseWriter) ReadFrom(from io.Reader) (int64, error) {
 	if isLeftOut && !w.bodyless {
 		w.capture.count(response, n)
 	}
-	if err != nil && w.failed == nil {
-		w.failed = err
-	}
+	w.noteFault(err)
 	return n, err
 }
 
@@ -125,6 +196,7 @@ func (w *responseWriter) FlushError() error {
 	err := http.NewResponseController(w.ResponseWriter).Flush()
 	if err == nil {
 		w.commit(http.StatusOK)
+		w.settleFound(nil)
 	}
 	return err
 }

@@ -16,22 +16,23 @@ type secretiveBody struct {
 	long bool
 }
 
-// newSecretiveBody gives nil where a body with such headers is not looked through.
-func newSecretiveBody(headers []line.Pair, limit int64) *secretiveBody {
+// begin tells whether a body with such headers is looked through, and makes ready for it.
+func (b *secretiveBody) begin(headers []line.Pair, limit int64) bool {
 	contentType := ""
 	for _, header := range headers {
 		switch {
 		case strings.EqualFold(header.Name, "content-type") && contentType == "":
 			contentType = mediaType(header.Value)
 		case strings.EqualFold(header.Name, "content-encoding") && header.Value != "" && !strings.EqualFold(header.Value, "identity"):
-			return nil
+			return false
 		}
 	}
 	isForm := contentType == "application/x-www-form-urlencoded"
 	if !isForm && contentType != "application/json" && contentType != "application/x-ndjson" && !strings.HasSuffix(contentType, "+json") {
-		return nil
+		return false
 	}
-	return &secretiveBody{isForm: isForm, limit: limit}
+	*b = secretiveBody{isForm: isForm, limit: limit, held: b.held[:0]}
+	return true
 }
 
 // take holds the next piece and tells how many bytes more are held, or less.

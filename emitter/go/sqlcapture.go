@@ -1,6 +1,7 @@
 package reassemble
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"encoding/json"
@@ -43,7 +44,7 @@ func (c *sqlConn) exec(
 	started := c.begin(ctx, began, "exec", query, args)
 	switch {
 	case err != nil:
-		started.fail(response, err.Error())
+		started.failSQL(err)
 	case started != nil:
 		started.respond(&line.ResponseHead{Status: line.Status{Text: "ok"}, Headers: flatten(jsonHeaders())})
 		if rows, err := result.RowsAffected(); err == nil {
@@ -52,6 +53,18 @@ func (c *sqlConn) exec(
 		started.end(response, nil)
 	}
 	return result, err
+}
+
+// failSQL ends a statement's capture with its SQLSTATE, where the server gave one, and never with what the server says, which may hold values.
+func (c *capture) failSQL(err error) {
+	if c == nil {
+		return
+	}
+	var coded interface{ SQLState() string }
+	if errors.As(err, &coded) {
+		c.respond(&line.ResponseHead{Status: line.Status{Text: coded.SQLState()}})
+	}
+	c.fail(response, kindOf(err))
 }
 
 // ask captures a statement that gives rows, as they are read.
@@ -66,7 +79,7 @@ func (c *sqlConn) ask(
 	started := c.begin(ctx, began, "query", query, args)
 	switch {
 	case err != nil:
-		started.fail(response, err.Error())
+		started.failSQL(err)
 		return rows, err
 	case started == nil:
 		return rows, nil
@@ -95,7 +108,7 @@ func (r *sqlRows) Next(row []driver.Value) error {
 			r.capture.end(response, nil)
 		}
 	default:
-		r.capture.fail(response, err.Error())
+		r.capture.failSQL(err)
 	}
 	return err
 }
@@ -117,7 +130,7 @@ func (r *sqlRows) pass(row []driver.Value) {
 func (r *sqlRows) Close() error {
 	err := r.Rows.Close()
 	if err != nil {
-		r.capture.fail(response, err.Error())
+		r.capture.failSQL(err)
 	} else {
 		r.capture.end(response, nil)
 	}
@@ -176,7 +189,7 @@ func (r *sqlRows) ColumnTypePrecisionScale(at int) (precision, scale int64, ok b
 func statementJSON(query string, args []driver.NamedValue) []byte {
 	out := appendJSON([]byte(`{"statement":`), query)
 	if len(args) > 0 {
-		out = append(out, `,"args":`...)
+		out = append(out, `,"parameters":`...)
 		open, closing := byte('['), byte(']')
 		if args[0].Name != "" {
 			open, closing = '{', '}'
@@ -212,13 +225,29 @@ func appendRow(out []byte, columns []string, row []driver.Value) []byte {
 
 // appendJSON appends one value. Bytes are text where they are UTF-8, as many drivers give text so, and else base64.
 func appendJSON(out []byte, value any) []byte {
-	if bytes, ok := value.([]byte); ok && bytes != nil && utf8.Valid(bytes) {
-		value = string(bytes)
+	switch value := value.(type) {
+	case string:
+		return line.AppendString(out, value)
+	case []byte:
+		if value != nil && utf8.Valid(value) {
+			return line.AppendString(out, string(value))
+		}
 	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		// A driver may take values that JSON has not, such as infinity.
-		text = []byte("null")
+	return append(out, marshal(value)...)
+}
+
+// marshal gives null for what JSON has not, such as infinity. Where a driver takes types of the app, their faults are not the app's to see.
+func marshal(value any) (text []byte) {
+	defer func() {
+		if recover() != nil {
+			text = []byte("null")
+		}
+	}()
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if encoder.Encode(value) != nil {
+		return []byte("null")
 	}
-	return append(out, text...)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -128,7 +129,7 @@ func TestStatementsAndRowsAreCaptured(t *testing.T) {
 	x := k.read().of("out", "postgres://db/shop")
 	h := x.req.head
 	equal(t, "head", h.Proto+h.Method+h.Trace+h.Parent, "postgresquery"+trace.String()+"c-1")
-	equal(t, "request", string(x.req.body)+x.req.tail.said(), `{"statement":"select * from t where a = $1","args":["x"]}`+whole)
+	equal(t, "request", string(x.req.body)+x.req.tail.said(), `{"statement":"select * from t where a = $1","parameters":["x"]}`+whole)
 	equal(t, "response", string(x.res.body)+x.res.tail.said(), `{"name":"té\"a","token":"[redacted]","n":1,"at":"2026-01-02T03:04:05Z","raw":"text"}`+"\n"+
 		`{"name":null,"token":"[redacted]","n":2.5,"at":true,"raw":"/w=="}`+"\n"+whole)
 }
@@ -195,9 +196,25 @@ func TestFailedStatementsAndLongResultsAreTold(t *testing.T) {
 	for _, x := range k.read().exchanges {
 		said[string(x.req.body)] = string(x.res.body) + x.res.tail.Error
 	}
-	equal(t, "failed", said[`{"statement":"drop table t"}`], "no table")
-	equal(t, "updated", said[`{"statement":"update t","args":{"pin":1,"password":"[redacted]"}}`], `{"rows_affected":3}`)
+	equal(t, "failed", said[`{"statement":"drop table t"}`], "*errors.errorString")
+	equal(t, "updated", said[`{"statement":"update t","parameters":{"pin":1,"password":"[redacted]"}}`], `{"rows_affected":3}`)
 	equal(t, "long", said[`{"statement":"select long"}`], "redact_buffer")
+}
+
+// panicking is a value of the app's, which a driver may take.
+type panicking struct{}
+
+func (panicking) MarshalJSON() ([]byte, error) { panic("the app's") }
+
+func TestValuesAreJSONWhateverTheyAre(t *testing.T) {
+	for want, value := range map[string]any{
+		`"a < b && \"c\""`: "a < b && \"c\"", `"é<"`: []byte("é<"), `"/w=="`: []byte{0xff}, "null": []byte(nil), "[1,2]": []int{1, 2},
+		`{"A":"<"}`: struct{ A string }{"<"}, "1.5": 1.5,
+	} {
+		equal(t, want, string(appendJSON(nil, value)), want)
+	}
+	equal(t, "what JSON has not", string(appendJSON(nil, math.Inf(1))), "null")
+	equal(t, "a fault", string(appendJSON(nil, panicking{})), "null")
 }
 
 func TestADriverThatConvertsByColumnStillDoes(t *testing.T) {

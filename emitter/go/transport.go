@@ -93,7 +93,7 @@ func (c *capture) takeSentBody(r *http.Request) {
 		c.end(request, nil)
 		return
 	}
-	c.filterBody(request, r.Header)
+	c.filterBody(request, r.Header.Get("Content-Type"))
 	if r.ContentLength > 0 {
 		c.expect(request, r.ContentLength)
 	}
@@ -121,7 +121,7 @@ func (c *capture) takeSentBody(r *http.Request) {
 
 // takeAnswer captures the response. Of the request's body what is sent until its end counts.
 func (c *capture) takeAnswer(method string, answer *http.Response) {
-	c.respondHTTP(answer.StatusCode, answer.Header)
+	c.respond(responseHead(answer.StatusCode, answer.Header))
 	// What flows behind a switch of protocols or through a tunnel is no body, and its reader can be written to: it stays as it is.
 	isTunnel := method == http.MethodConnect
 	if isTunnel || hasNoBody(method, answer.StatusCode) || answer.Body == nil || answer.Body == http.NoBody {
@@ -129,7 +129,7 @@ func (c *capture) takeAnswer(method string, answer *http.Response) {
 		c.endHTTP(answer.Trailer)
 		return
 	}
-	c.filterBody(response, answer.Header)
+	c.filterBody(response, answer.Header.Get("Content-Type"))
 	c.expect(response, answer.ContentLength)
 	answer.Body = &answerBody{bodyReader{
 		ReadCloser: answer.Body, capture: c, half: response, captured: &position{}, ended: func(err error) {

@@ -15,6 +15,9 @@ const (
 	keptBytes = 256 << 10
 	// maxSliceBytes of a body go through the cut at once, so that a large one does not size the buffer of lines.
 	maxSliceBytes = 64 << 10
+	// So many parts that have ended are kept for their memory, of so many bytes at most: with lines and bodies of a few KB.
+	spareParts     = 16
+	sparePartBytes = 32 << 10
 )
 
 // writer is the emitter's own goroutine: it takes messages in their order, redacts, cuts each part into lines, and writes them.
@@ -30,7 +33,9 @@ type writer struct {
 	// owners tells up to where in lines they are of which capture, in order.
 	owners []owner
 	// ended are captures whose last lines are among lines.
-	ended  []*capture
+	ended []*capture
+	// spare are parts that have ended, for their memory.
+	spare  []*openPart
 	told   Counts
 	toldAt time.Time
 }
@@ -42,9 +47,10 @@ type owner struct {
 
 // openPart is a part that has begun and not ended.
 type openPart struct {
-	part *line.Part
-	// secretive is nil where the body is not looked through.
-	secretive *secretiveBody
+	part line.Part
+	// isSecretive says that the body is looked through.
+	isSecretive bool
+	secretive   secretiveBody
 }
 
 func newWriter(e *Emitter, s *sink) *writer {
@@ -119,31 +125,27 @@ func (w *writer) begin(c *capture, head *line.RequestHead) {
 	config := w.emitter.config
 	head.Service, head.Host, head.Inst, head.Rate = config.service, w.emitter.host, w.emitter.inst, &config.rate
 	head.URL = config.redactor.URL(head.URL)
-	secretive := w.secretive(head.Headers)
-	w.redact(head.Headers)
 	w.open[c] = struct{}{}
 	c.awaited = !head.OneWay
-	c.parts[request] = &openPart{line.NewPart(c.id, line.Request, head.JSON(), config.lineLimit, w.signer), secretive}
+	c.parts[request] = w.openPart(c, line.Request, head, head.Headers)
 }
 
 func (w *writer) respond(c *capture, head *line.ResponseHead) {
-	secretive := w.secretive(head.Headers)
-	w.redact(head.Headers)
 	c.awaited = false
-	c.parts[response] = &openPart{line.NewPart(c.id, line.Response, head.JSON(), w.emitter.config.lineLimit, w.signer), secretive}
+	c.parts[response] = w.openPart(c, line.Response, head, head.Headers)
 }
 
 func (w *writer) body(c *capture, h half, body []byte) {
 	p := c.parts[h]
 	switch {
 	case p == nil:
-	case p.secretive != nil:
+	case p.isSecretive:
 		w.emitter.queue.hold(p.secretive.take(body))
 		if p.secretive.long {
 			c.tooLong[h].Store(true)
 		}
 	default:
-		w.cut(c, p.part, body)
+		w.cut(c, &p.part, body)
 	}
 }
 
@@ -160,15 +162,16 @@ func (w *writer) end(c *capture, h half, end *partEnd) {
 		return
 	}
 	c.parts[h] = nil
-	if p.secretive != nil {
+	if p.isSecretive {
 		w.emitter.queue.release(int64(len(p.secretive.held)))
-		w.cut(c, p.part, p.secretive.finish(w.emitter.config.redactor, &end.tail))
+		w.cut(c, &p.part, p.secretive.finish(w.emitter.config.redactor, &end.tail))
 	}
 	if end.tail.Truncated {
 		end.tail.FullLen = end.fullLen
 	}
 	w.redact(end.tail.Trailers)
 	w.lines = p.part.Finish(w.lines, &end.tail)
+	w.keep(p)
 	if c.parts[request] == nil && c.parts[response] == nil && !c.awaited {
 		delete(w.open, c)
 		w.emitter.queue.release(closingBytes)
@@ -187,12 +190,26 @@ func (w *writer) closeCapture(c *capture) {
 	}
 }
 
-// secretive gives a body that is looked through for names where headers say that it is of such a type.
-func (w *writer) secretive(headers []line.Pair) *secretiveBody {
-	if !w.emitter.config.redactBodies {
-		return nil
+// openPart begins a part in the memory of one that has ended.
+func (w *writer) openPart(c *capture, name string, head line.Head, headers []line.Pair) *openPart {
+	var p *openPart
+	if n := len(w.spare); n > 0 {
+		p, w.spare = w.spare[n-1], w.spare[:n-1]
+	} else {
+		p = &openPart{}
 	}
-	return newSecretiveBody(headers, w.emitter.config.redactBuffer)
+	config := w.emitter.config
+	p.isSecretive = config.redactBodies && p.secretive.begin(headers, config.redactBuffer)
+	w.redact(headers)
+	p.part.Reset(c.id, name, head, config.lineLimit, w.signer)
+	return p
+}
+
+// keep keeps the memory of a part that has ended.
+func (w *writer) keep(p *openPart) {
+	if len(w.spare) < spareParts && p.part.Memory()+cap(p.secretive.held) <= sparePartBytes {
+		w.spare = append(w.spare, p)
+	}
 }
 
 // redact takes the secrets out of headers.
@@ -269,6 +286,6 @@ func (w *writer) tell() {
 		Time: now, Service: w.emitter.config.service, Host: w.emitter.host, Inst: w.emitter.inst, Begun: counts.Begun, Finished: counts.Finished,
 		Dropped: counts.Dropped, SampledOut: counts.SampledOut,
 	}
-	w.lines = line.AppendMeta(w.lines, drawID(now), head.JSON(), w.emitter.config.lineLimit, w.signer)
+	w.lines = line.AppendMeta(w.lines, drawID(now), &head, w.emitter.config.lineLimit, w.signer)
 	w.writeLines()
 }

@@ -26,20 +26,30 @@ function arrivals(vector, feed) {
   return feed === 'whole' ? [whole] : Array.from(whole, (_, at) => whole.subarray(at, at + 1));
 }
 
+/** Vectors stand behind redaction. */
+const REDACTS_NOTHING = { headerValue: (_, value) => value, hidesHeader: () => false };
+
+/** A vector's headers or trailers. */
+function pairs(given) {
+  return given?.map(([name, value]) => [name, value.b64 === undefined ? value : Buffer.from(value.b64, 'base64')]);
+}
+
+/** A line's part as it is written. */
+const bytesOf = (part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : Buffer.from(part));
+
 /** All lines of a vector. */
 function emit(vector, feed) {
   const lines = [];
-  const headers = vector.head.headers?.map(([name, value]) => [name, value.b64 === undefined ? value : Buffer.from(value.b64, 'base64')]);
-  const head = HEADS[vector.part]({ ...vector.head, headers });
-  const cut = { limit: vector.limit, key: vector.key && signingKey(vector.key) };
-  const part = new PartWriter(vector.id, vector.part, head, cut, (line) => lines.push(line));
+  const head = HEADS[vector.part]({ ...vector.head, headers: pairs(vector.head.headers) }, REDACTS_NOTHING);
+  const cut = { limit: vector.limit, key: vector.key && signingKey(vector.key), redactor: REDACTS_NOTHING };
+  const part = new PartWriter(vector.id, vector.part, head, cut, (line) => lines.push(...line.map(bytesOf)));
   if (vector.part === 'meta') {
     part.finishMeta();
   } else {
     for (const bytes of arrivals(vector, feed)) part.body(bytes);
-    part.finish(vector.tail);
+    part.finish({ ...vector.tail, trailers: pairs(vector.tail.trailers) });
   }
-  return Buffer.from(lines.join(''), 'latin1').toString('utf8');
+  return Buffer.concat(lines).toString('utf8');
 }
 
 /** What a redaction case may leave; null where the body is left out. */

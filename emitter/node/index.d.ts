@@ -128,6 +128,17 @@ export interface Counts {
   lostLines: number;
 }
 
+/** A `Client` or `Pool` of `pg`. */
+export interface PostgresLike {
+  query(...args: any[]): any;
+  connect(...args: any[]): any;
+}
+
+/** A client of ioredis. */
+export interface RedisLike {
+  sendCommand(...args: any[]): any;
+}
+
 /** How a server is reached. */
 export interface ServerOptions {
   /** The scheme by which clients reach this server, where that is not the connection's own: behind a proxy that ends TLS. */
@@ -166,6 +177,10 @@ export class Emitter {
   wrapFetch(fetch?: typeof globalThis.fetch): typeof globalThis.fetch;
   /** Captures calls by `node:http` and `node:https`, whichever library makes them, from now on. What it returns undoes that. */
   instrumentHttp(): () => void;
+  /** Captures the statements of a node-postgres (`pg`) client, or of a pool's clients, with parameters and rows; returns the same client or pool. */
+  instrumentPostgres<T extends PostgresLike>(target: T): T;
+  /** Captures the commands of an ioredis client, those of its pipelines too, with arguments and replies; returns the same client. */
+  instrumentRedis<T extends RedisLike>(client: T): T;
   /** Begins a capture of anything else: `proto` is the protocol (`postgres`, `kafka`, …), `method` the operation, `url` the target. */
   begin(proto: string, method: string, url: string, options?: BeginOptions): Capture;
 

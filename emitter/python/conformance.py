@@ -10,9 +10,9 @@ import json
 import sys
 from typing import Any, Dict, Iterable, List, Optional
 
-from reassemble_emitter.lines import PartWriter, to_json
+from reassemble_emitter.heads import header_text
+from reassemble_emitter.lines import PartWriter, members, to_json, write_part
 from reassemble_emitter.redact import Redactor
-from reassemble_emitter.writer import header_text
 
 
 def emit(vector: Dict[str, Any], feed: str = "given") -> bytes:
@@ -22,13 +22,19 @@ def emit(vector: Dict[str, Any], feed: str = "given") -> bytes:
         head["headers"] = [[name, header_text(value if isinstance(value, str) else base64.b64decode(value["b64"]))] for name, value in head["headers"]]
     lines: List[bytes] = []
     key = vector["key"].encode() if "key" in vector else None
-    part = PartWriter(vector["id"], vector["part"], to_json(head), vector["limit"], lines.append, key)
+    about = (vector["id"], vector["part"], to_json(head))
+    tail = members(vector.get("tail", {}))
+    if feed == "whole" and vector["part"] != "meta":
+        # As parts are written whose body was held to be looked through.
+        write_part(*about, b"".join(_arrivals(vector)), tail, vector["limit"], lines.append, key)
+        return b"".join(lines)
+    part = PartWriter(*about, vector["limit"], lines.append, key)
     if vector["part"] == "meta":
         part.finish_meta()
     else:
         for piece in _fed(_arrivals(vector), feed):
             part.body(piece)
-        part.finish(vector["tail"])
+        part.finish(tail)
     return b"".join(lines)
 
 
@@ -56,7 +62,7 @@ def _fed(arrivals: Iterable[bytes], feed: str) -> Iterable[bytes]:
     if feed == "given":
         return arrivals
     body = b"".join(arrivals)
-    return [body] if feed == "whole" else (body[at : at + 1] for at in range(len(body)))
+    return (body[at : at + 1] for at in range(len(body)))
 
 
 def main() -> None:

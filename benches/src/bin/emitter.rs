@@ -27,9 +27,9 @@ struct Args {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
 
-    /// Seconds of each run before
-    #[arg(long, default_value_t = 2)]
-    warm_up: u64,
+    /// Seconds of each run before; 15 for Java and 2 for the others unless set
+    #[arg(long)]
+    warm_up: Option<u64>,
 
     /// The emitter's language: rust, python, node, go, java
     #[arg(long, default_value = "rust", value_parser = sample)]
@@ -87,7 +87,7 @@ fn main() -> Result<()> {
             output,
             rate,
             connections: args.connections,
-            warm_up: Duration::from_secs(args.warm_up),
+            warm_up: Duration::from_secs(args.warm_up.unwrap_or(sample.warm_up)),
             time: Duration::from_secs(args.seconds),
             full_load: Duration::from_secs(args.full_load),
         };

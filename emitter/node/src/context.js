@@ -18,12 +18,4 @@ function within(context, work, ...args) {
   return storage.getStore() === context ? work(...args) : storage.run(context, work, ...args);
 }
 
-/** Binds an event emitter to a context: its listeners run within it. Node.js runs a request's listeners within its connection's. */
-function bindEvents(events, context) {
-  const { emit } = events;
-  events.emit = function (...args) {
-    return storage.getStore() === context ? emit.apply(this, args) : storage.run(context, () => emit.apply(this, args));
-  };
-}
-
-module.exports = { currentContext, within, bindEvents };
+module.exports = { currentContext, within };

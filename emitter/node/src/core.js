@@ -17,8 +17,6 @@ function pathOf(url) {
 class Core {
   #limiter;
   counters = { begun: 0, finished: 0, dropped: 0, sampledOut: 0, lostLines: 0 };
-  /** Requests that an integration captures, so that a second one leaves them alone. */
-  seen = new WeakSet();
   /** Set once the emitter is being shut down; kept when it is. */
   ending;
 
@@ -31,9 +29,10 @@ class Core {
     this.writer = new LineWriter(this, openSink(settings.output));
   }
 
-  /** Whether filters let an HTTP request in. What they leave out is not counted. */
-  letsHttp(method, path) {
-    return this.settings.methods.lets(method.toUpperCase()) && this.settings.paths.lets(path);
+  /** Whether filters let an HTTP request to a URL in, absolute or not. What they leave out is not counted. */
+  letsHttp(method, url) {
+    const { methods, paths } = this.settings;
+    return (methods.isOpen || methods.lets(method.toUpperCase())) && (paths.isOpen || paths.lets(pathOf(url)));
   }
 
   /**
@@ -42,12 +41,12 @@ class Core {
    *   `contentEncoding` of the request's body; `route`, where the framework tells it
    * @returns {{live: Live, request: Half, response: Half | undefined} | undefined}
    */
-  begin({ contentType, contentEncoding, route, ...start }) {
+  begin(start) {
     if (this.queue.isClosed) return undefined;
     const { settings } = this;
     const startUs = nowUs();
     const id = captureId(startUs);
-    let why = this.#whyTaken(id, start, route);
+    let why = this.#whyTaken(id, start);
     const isHeld = why === undefined && settings.errors === 'always';
     if (why === undefined && !isHeld) {
       this.counters.sampledOut++;
@@ -58,9 +57,8 @@ class Core {
       return undefined;
     }
     why ??= 'error';
-    const policy = bodyPolicy(settings, contentType, contentEncoding);
-    const head = { ...start, id, startUs, why };
-    const live = new Live(this, head, { policy, isHeld, hasResponse: !start.oneway });
+    const policy = bodyPolicy(settings, start.contentType, start.contentEncoding);
+    const live = new Live(this, { start, id, startUs, why, policy, isHeld });
     if (!live.isOpen) return undefined;
     return {
       live,
@@ -70,7 +68,7 @@ class Core {
   }
 
   /** Why a capture is taken (C-2.4); undefined where sampling or the rate limit leaves it out. */
-  #whyTaken(id, { method, url, trace }, route) {
+  #whyTaken(id, { method, url, trace, route }) {
     const { sampleRate, sampleBy } = this.settings;
     if (sampleRate < 1 && !isSampled(trace && sampleBy === 'trace' ? traceId(trace) : id, sampleRate)) return undefined;
     if (!this.#limiter) return sampleRate < 1 ? 'sample' : 'all';

@@ -8,6 +8,8 @@ const { wrapFetch } = require('./http/fetch.js');
 const { expressMiddleware, fastifyPlugin } = require('./http/frameworks.js');
 const { instrumentServer, wrapListener } = require('./http/server.js');
 const { wrapHandler } = require('./lambda.js');
+const { instrumentPostgres } = require('./postgres.js');
+const { instrumentRedis } = require('./redis.js');
 const { environmentLayer, resolveSettings, SettingsError } = require('./settings.js');
 
 /** How long the end of the process, and calls without a patience of their own, wait for the output. */
@@ -120,6 +122,24 @@ class Emitter {
    */
   instrumentHttp() {
     return this.#core ? instrumentClient(this.#core) : () => {};
+  }
+
+  /**
+   * Captures the statements of a node-postgres client, or of a pool's clients.
+   * @returns the same client or pool
+   */
+  instrumentPostgres(target) {
+    if (this.#core) instrumentPostgres(this.#core, target);
+    return target;
+  }
+
+  /**
+   * Captures the commands of an ioredis client, those of its pipelines too.
+   * @returns the same client
+   */
+  instrumentRedis(client) {
+    if (this.#core) instrumentRedis(this.#core, client);
+    return client;
   }
 
   /** Waits until all that was captured so far is written, at most `patienceMs` milliseconds; false where that was not enough. */

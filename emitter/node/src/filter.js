@@ -5,17 +5,18 @@
 class Filter {
   #only;
   #skip;
-  #isOpen;
+  /** Whether it lets everything in. */
+  isOpen;
 
   constructor(only, skip) {
     this.#only = only.map(matcher);
     this.#skip = skip.map(matcher);
-    this.#isOpen = only.length + skip.length === 0;
+    this.isOpen = only.length + skip.length === 0;
   }
 
   /** Whether a text is let in. */
   lets(text) {
-    if (this.#isOpen) return true;
+    if (this.isOpen) return true;
     return (this.#only.length === 0 || this.#only.some((fits) => fits(text))) && !this.#skip.some((fits) => fits(text));
   }
 }

@@ -46,23 +46,21 @@ class Live {
 
   /**
    * @param {import('./core.js').Core} core
-   * @param {object} head of the request, as heads.js takes it, with `headers` as they came
+   * @param {{start: object, id: string, startUs: number, why: string, policy: string, isHeld: boolean}} capture `start` as `Core.begin` takes it
    */
-  constructor(core, head, { policy, isHeld, hasResponse }) {
+  constructor(core, { start, id, startUs, why, policy, isHeld }) {
     this.#queue = core.queue;
     this.#counters = core.counters;
     this.settings = core.settings;
-    this.id = head.id;
-    this.startUs = head.startUs;
+    this.id = id;
+    this.startUs = startUs;
     this.startMs = performance.now();
-    this.hasResponse = hasResponse;
-    const step = { kind: BEGIN, live: this, head, policy, cost: 0 };
-    step.cost =
-      STEP_BYTES + head.url.length + head.method.length + headersCost(head.headers) + tagsCost(head.tags);
+    this.hasResponse = !start.oneway;
+    const cost = STEP_BYTES + start.url.length + start.method.length + headersCost(start.headers) + tagsCost(start.tags);
+    const step = { kind: BEGIN, live: this, start, n: 0, why, policy, cost };
     if (!this.#queue.take(step.cost + CLOSING_BYTES)) {
       this.isOpen = false;
-      // One that is held is left out already: there was never a place for it.
-      this.#counters[isHeld ? 'sampledOut' : 'dropped']++;
+      this.#counters.dropped++;
     } else if (isHeld) {
       this.#held = [step];
     } else {
@@ -75,7 +73,7 @@ class Live {
   }
 
   #admit(step) {
-    step.head.n = ++this.#counters.begun;
+    step.n = ++this.#counters.begun;
     this.#queue.put(step);
   }
 
@@ -127,6 +125,13 @@ function tagsCost(tags) {
 const CUT_SETTING = '';
 const CUT_QUEUE = 'queue';
 const CUT_REDACT_BUFFER = 'redact_buffer';
+
+/** A copy of the first bytes of a typed array. */
+function copyOf(data, bytes) {
+  const copy = Buffer.allocUnsafe(bytes);
+  copy.set(bytes === data.byteLength ? data : data.subarray(0, bytes));
+  return copy;
+}
 
 /** One half of a capture. */
 class Half {
@@ -211,7 +216,7 @@ class Half {
     }
     const kept = Math.min(bytes, room);
     let piece = data;
-    if (!isText) piece = Buffer.from(new Uint8Array(data.buffer, data.byteOffset, kept));
+    if (!isText) piece = copyOf(data, kept);
     else if (kept < bytes) piece = Buffer.from(data, encoding).subarray(0, kept);
     const step = { kind: BODY, live: this.#live, part: this.#part, data: piece, encoding, cost: STEP_BYTES + kept };
     if (this.#live.push(step)) this.#taken += kept;
@@ -229,8 +234,14 @@ class Half {
     this.#close(undefined, trailers, this.#seen);
   }
 
+  /** Leaves the body out, of which nothing has passed yet. */
+  leaveOut() {
+    this.#cut ??= CUT_SETTING;
+  }
+
   /** Ends a half that is cut, of which the rest did not pass here. */
   endCut() {
+    if (this.#decides) this.#live.settle(false);
     this.#close(undefined, undefined, this.expected);
   }
 
@@ -240,7 +251,7 @@ class Half {
     this.abandon(error);
   }
 
-  /** Ends the half before its time through nobody's fault here: the client went away. */
+  /** Ends the half before its time: of a body that began, the rest does not come. */
   abandon(error) {
     if (this.#decides) this.#live.settle(false);
     this.#close(error, undefined, this.expected);
@@ -259,7 +270,8 @@ class Half {
       part: this.#part,
       us: live.elapsedUs(),
       trailers,
-      error: (isCut && this.#cut) || error,
+      // A queue without room comes first, for it may have cut this short; then an error of the half's own.
+      error: this.#cut === CUT_QUEUE ? CUT_QUEUE : (error ?? ((isCut && this.#cut) || undefined)),
       truncated: isCut || error !== undefined || undefined,
       fullLen,
       seen: this.#seen,

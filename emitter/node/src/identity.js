@@ -20,12 +20,23 @@ function randomHex(count) {
   return digits.slice(used - count, used);
 }
 
+/** The texts of the last millisecond that an id was made in, and of the last second that was told. */
+let idMillis = -1;
+let idStart = '';
+let toldSecond = -1;
+let toldStart = '';
+
 /** A UUIDv7 for a capture that begins at `us`, microseconds since 1970. */
 function captureId(us) {
-  const millis = Math.floor(us / 1000).toString(16).padStart(12, '0');
+  const millis = Math.floor(us / 1000);
+  if (millis !== idMillis) {
+    const digits = millis.toString(16).padStart(12, '0');
+    idStart = `${digits.slice(0, 8)}-${digits.slice(8)}-7`;
+    idMillis = millis;
+  }
   const random = randomHex(20);
   const variant = '89ab'[Number.parseInt(random[3], 16) & 3];
-  return `${millis.slice(0, 8)}-${millis.slice(8)}-7${random.slice(0, 3)}-${variant}${random.slice(4, 7)}-${random.slice(7, 19)}`;
+  return `${idStart}${random.slice(0, 3)}-${variant}${random.slice(4, 7)}-${random.slice(7, 19)}`;
 }
 
 /** So far the two clocks may part before the wall's counts, in milliseconds. */
@@ -42,8 +53,12 @@ function nowUs() {
 
 /** An instant as heads have it: RFC 3339, UTC, six digits of the second. */
 function timestamp(us) {
-  const millis = Math.floor(us / 1000);
-  return `${new Date(millis).toISOString().slice(0, 23)}${String(us - millis * 1000).padStart(3, '0')}Z`;
+  const second = Math.floor(us / 1e6);
+  if (second !== toldSecond) {
+    toldStart = new Date(second * 1000).toISOString().slice(0, 20);
+    toldSecond = second;
+  }
+  return `${toldStart}${String(us - second * 1e6).padStart(6, '0')}Z`;
 }
 
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x20-\x7e]*)?$/;

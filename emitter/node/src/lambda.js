@@ -77,7 +77,8 @@ class Invocation {
   finish(error, answer) {
     const capture = this.#capture;
     if (error !== undefined) {
-      capture.error(error);
+      // What it says may hold anything of the event.
+      capture.error([error?.name ?? 'error', error?.code].filter((word) => typeof word === 'string').join(': '));
     } else if (this.#isHttp && Number.isInteger(Number(answer?.statusCode ?? NaN))) {
       capture.respond(Number(answer.statusCode), [...pairsOf(answer), ...cookies(answer.cookies, 'set-cookie')]);
       capture.responseBody(bodyOf(answer));

@@ -1,7 +1,9 @@
 'use strict';
 // The cut of one part into lines (L-4): one method a rule.
 //
-// Heads, tails and lines are binary strings (see heads.js), so lengths are bytes, and escaping is `JSON.stringify`, whose escapes are those of L-3.4.
+// Heads, tails and what stands around pieces are binary strings (see heads.js), so lengths are bytes. Fragments of heads and tails are escaped by `JSON.stringify`,
+// whose escapes are those of L-3.4, bodies from byte to byte into bytes: of strings in between, as of a line that is put together from a piece, the collector would
+// have more to do than all of this costs.
 //
 // Invariants: between calls the open line is a prefix without a piece, never longer than the limit; `pending` is body that the open line will hold,
 // at most one line's window.
@@ -16,8 +18,12 @@ const { sign, SIG_BYTES } = require('./sign.js');
 const CLOSE_BYTES = 2;
 /** `,"text":"` and `"`, and `,"crc":"00000000"`. */
 const PIECE_BYTES = 27;
+/** `,"head":`. */
+const HEAD_BYTES = 8;
 /** `,"headf":"` or `,"tailf":"`, and `"`. */
 const FRAGMENT_BYTES = 11;
+/** The quotes of a JSON string. */
+const QUOTES_BYTES = 2;
 /** The longest escape of one character: below this much room a line takes no piece. */
 const MIN_ROOM_BYTES = 6;
 
@@ -26,17 +32,17 @@ const NOTHING = Buffer.alloc(0);
 
 const isContinuation = (byte) => (byte & 0xc0) === 0x80;
 
-/** As many whole characters of a binary string as fit into `room` once escaped: their escaped form, and how many bytes they were. */
+/** As many whole characters of a binary string as fit into `room` once escaped: their JSON string, quotes included, and how many bytes they were. */
 function fit(text, room) {
   let end = text.length;
   if (end > room) {
     end = room;
     while (isContinuation(text.charCodeAt(end))) end--;
   }
-  const escaped = JSON.stringify(end < text.length ? text.slice(0, end) : text).slice(1, -1);
-  if (escaped.length <= room) return { escaped, used: end };
-  const kept = escaped.slice(0, edgeBefore(escaped, room));
-  return { escaped: kept, used: JSON.parse(`"${kept}"`).length };
+  const quoted = JSON.stringify(end < text.length ? text.slice(0, end) : text);
+  if (quoted.length - QUOTES_BYTES <= room) return { quoted, used: end };
+  const kept = `${quoted.slice(0, 1 + edgeBefore(quoted.slice(1, -1), room))}"`;
+  return { quoted: kept, used: JSON.parse(kept).length };
 }
 
 /** The last place up to `at` that splits neither a character nor an escape. */
@@ -78,33 +84,42 @@ class PartWriter {
   #part;
   #limit;
   #key;
+  #redactor;
   #close;
   #out;
   #start;
   #seq = 0;
+  /** The open line, texts and a piece, and how many bytes they are: joined, they would be copied once more. */
   #line;
+  #lineBytes;
   #base64 = false;
   #pending = NOTHING;
   #pendingBytes = 0;
   #len = 0;
   #crc = 0;
+  #owner;
   /** What the open line's signature is over. */
-  #said;
+  #said = { headf: '', piece: NOTHING, tailf: '', of: undefined };
 
   /**
    * @param {string} id the capture's id
    * @param {'req'|'res'|'meta'} part
    * @param {string} head a binary string, as heads.js gives it
-   * @param {{limit: number, key?: import('node:crypto').KeyObject}} cut the longest line in bytes, and what lines are signed with
-   * @param {(line: string) => void} out takes each line as a binary string, its newline included
+   * @param {{limit: number, key?: import('node:crypto').KeyObject, redactor: import('./redact.js').Redactor}} cut the longest line in bytes, what lines are signed
+   *   with, and what knows the secrets of trailers
+   * @param {(parts: (string | Uint8Array)[], bytes: number, owner: unknown) => void} out takes each line in parts, binary strings and bytes, its newline included, and
+   *   their length; the bytes' memory is used again
+   * @param {unknown} [owner] handed to `out`
    */
-  constructor(id, part, head, { limit, key }, out) {
+  constructor(id, part, head, { limit, key, redactor }, out, owner) {
     this.#id = id;
     this.#part = part;
     this.#limit = limit;
     this.#key = key;
+    this.#redactor = redactor;
     this.#close = CLOSE_BYTES + (key ? SIG_BYTES : 0);
     this.#out = out;
+    this.#owner = owner;
     this.#start = `{"cap1":"${id}","part":"${part}","seq":`;
     this.#openLine();
     this.#putHead(head);
@@ -143,7 +158,7 @@ class PartWriter {
   /** Ends the part. `tail` has the keys of L-2.4 but `len` and `crc`. */
   finish(tail) {
     this.#putRest();
-    const text = tailText(this.#len, crcHex(this.#crc), tail);
+    const text = tailText(this.#len, crcHex(this.#crc), tail, this.#redactor);
     if (this.#putEnd(text)) return;
     this.#endLine();
     if (!this.#putEnd(text)) this.#putTailFragments(text);
@@ -156,16 +171,23 @@ class PartWriter {
     this.#putEnd();
   }
 
+  /** Puts a text or a piece onto the open line. */
+  #put(part) {
+    this.#line.push(part);
+    this.#lineBytes += part.length;
+  }
+
   /** L-4.2. */
   #putHead(head) {
-    if (!this.#key && this.#line.length + 8 + head.length + CLOSE_BYTES <= this.#limit) {
-      this.#line += `,"head":${head}`;
+    if (!this.#key && this.#lineBytes + HEAD_BYTES + head.length + CLOSE_BYTES <= this.#limit) {
+      this.#put(',"head":');
+      this.#put(head);
       return;
     }
     let rest = head;
     for (;;) {
-      const { escaped, used } = fit(rest, this.#limit - this.#line.length - FRAGMENT_BYTES - this.#close);
-      this.#line += `,"headf":"${escaped}"`;
+      const { quoted, used } = fit(rest, this.#limit - this.#lineBytes - FRAGMENT_BYTES - this.#close);
+      this.#put(`,"headf":${quoted}`);
       this.#said.headf = rest.slice(0, used);
       rest = rest.slice(used);
       if (!rest) return;
@@ -175,7 +197,7 @@ class PartWriter {
 
   /** L-4.3. */
   #room() {
-    return this.#limit - this.#line.length - PIECE_BYTES - this.#close;
+    return this.#limit - this.#lineBytes - PIECE_BYTES - this.#close;
   }
 
   /** L-4.4: how many bytes the next piece may be chosen from; 0 where the open line takes no piece. */
@@ -211,14 +233,17 @@ class PartWriter {
     let used;
     if (text) {
       used = text.used;
-      this.#line += `,"text":"${text.escaped}"`;
+      this.#put(',"text":"');
+      this.#put(text.escaped);
     } else {
       this.#base64 = true;
       used = Math.min(size, base64Bytes(room));
-      this.#line += `,"b64":"${data.toString('base64', at, at + used)}"`;
+      this.#put(',"b64":"');
+      this.#put(base64Piece(data, at, at + used));
     }
     const piece = data.subarray(at, at + used);
-    this.#line += `,"crc":"${crcHex(crc32(piece))}"`;
+    // A piece that is the whole body so far has its checksum.
+    this.#put(`","crc":"${crcHex(used === this.#len ? this.#crc : crc32(piece))}"`);
     this.#said.piece = piece;
     return used;
   }
@@ -239,8 +264,8 @@ class PartWriter {
     const of = this.#seq + 1;
     let end = `,"of":${of}`;
     if (tail) end += this.#key ? `,"tailf":${JSON.stringify(tail)}` : `,"tail":${tail}`;
-    if (this.#line.length + end.length + this.#close > this.#limit) return false;
-    this.#line += end;
+    if (this.#lineBytes + end.length + this.#close > this.#limit) return false;
+    this.#put(end);
     this.#said.of = of;
     this.#said.tailf = tail;
     this.#closeLine();
@@ -253,15 +278,15 @@ class PartWriter {
     for (;;) {
       const of = this.#seq + 1;
       const ofText = `,"of":${of}`;
-      const room = this.#limit - this.#line.length - ofText.length - FRAGMENT_BYTES - this.#close;
-      const { escaped, used } = fit(rest, room);
+      const room = this.#limit - this.#lineBytes - ofText.length - FRAGMENT_BYTES - this.#close;
+      const { quoted, used } = fit(rest, room);
       this.#said.tailf = rest.slice(0, used);
       rest = rest.slice(used);
       if (!rest) {
         this.#said.of = of;
-        this.#line += ofText;
+        this.#put(ofText);
       }
-      this.#line += `,"tailf":"${escaped}"`;
+      this.#put(`,"tailf":${quoted}`);
       if (!rest) break;
       this.#endLine();
     }
@@ -269,15 +294,18 @@ class PartWriter {
   }
 
   #openLine() {
-    this.#line = this.#start + this.#seq;
-    this.#said = { headf: '', piece: NOTHING, tailf: '', of: undefined };
+    this.#line = [];
+    this.#lineBytes = 0;
+    this.#put(this.#start + this.#seq);
+    if (this.#key) this.#said = { headf: '', piece: NOTHING, tailf: '', of: undefined };
   }
 
   #closeLine() {
     if (this.#key) {
-      this.#line += `,"sig":"${sign(this.#key, { id: this.#id, part: this.#part, seq: this.#seq, ...this.#said })}"`;
+      this.#put(`,"sig":"${sign(this.#key, { id: this.#id, part: this.#part, seq: this.#seq, ...this.#said })}"`);
     }
-    this.#out(`${this.#line}}\n`);
+    this.#put('}\n');
+    this.#out(this.#line, this.#lineBytes, this.#owner);
   }
 
   #endLine() {
@@ -296,8 +324,56 @@ function textPiece(data, at, size, goesOn, room) {
     if (whole === size || !isUtf8(window.subarray(0, whole))) return undefined;
     end = at + whole;
   }
-  const piece = fit(data.toString('latin1', at, end), room);
+  const piece = escapedPiece(data, at, end, room);
   return piece.escaped.length <= Math.ceil(piece.used / 3) * 4 ? piece : undefined;
+}
+
+/** What follows the backslash in each byte's escape (L-3.4); 0 where it has none. */
+const ESCAPES = new Uint8Array(256);
+ESCAPES.fill(0x75, 0, 0x20);
+for (const [byte, letter] of ['""', '\\\\', '\bb', '\tt', '\nn', '\ff', '\rr']) ESCAPES[byte.charCodeAt(0)] = letter.charCodeAt(0);
+const HEX_DIGITS = Buffer.from('0123456789abcdef');
+/** What a piece is escaped in until its line is closed, which is before another's is: no line stays open with a piece. It grows to the longest line's. */
+let scratch = Buffer.allocUnsafeSlow(4096);
+
+/** As many whole characters of UTF-8 as fit into `room` once escaped, and how many bytes they were. */
+function escapedPiece(data, at, end, room) {
+  if (scratch.length < room) scratch = Buffer.allocUnsafeSlow(room);
+  let from = at;
+  let to = 0;
+  for (; from < end; from++) {
+    const byte = data[from];
+    const letter = ESCAPES[byte];
+    if (letter === 0) {
+      if (to === room) break;
+      scratch[to++] = byte;
+      continue;
+    }
+    const isNumber = letter === 0x75;
+    if (to + (isNumber ? 6 : 2) > room) break;
+    scratch[to++] = BACKSLASH;
+    scratch[to++] = letter;
+    if (isNumber) {
+      scratch[to++] = 0x30;
+      scratch[to++] = 0x30;
+      scratch[to++] = HEX_DIGITS[byte >> 4];
+      scratch[to++] = HEX_DIGITS[byte & 15];
+    }
+  }
+  if (from < end) {
+    // No byte of a character of several has an escape.
+    while (isContinuation(data[from])) {
+      from--;
+      to--;
+    }
+  }
+  return { escaped: scratch.subarray(0, to), used: from - at };
+}
+
+function base64Piece(data, at, end) {
+  const text = data.toString('base64', at, end);
+  if (scratch.length < text.length) scratch = Buffer.allocUnsafeSlow(text.length);
+  return scratch.subarray(0, scratch.latin1Write(text));
 }
 
 /** How many bytes of a body fill `room` as base64 (L-4.6). */

@@ -104,4 +104,4 @@ function redactJson(text, isSecret) {
   }
 }
 
-module.exports = { redactJson, MAX_DEPTH };
+module.exports = { redactJson };

@@ -3,6 +3,8 @@
 //
 // What is secret becomes `[redacted]`, without its length; names stay, and every other character stays as it was.
 
+const { finder } = require('./finder.js');
+
 /** What stands in a secret's place. */
 const REDACTED = '[redacted]';
 
@@ -73,11 +75,14 @@ function pattern(text) {
   return (name) => name === lower;
 }
 
-/** A test of whether a text may hold, anywhere in it, a name that one of these patterns lists: quick, and sometimes wrongly true. */
+/**
+ * A test of whether JSON text, in bytes, may hold a name that one of these patterns lists: sometimes wrongly true. `\u` may spell any character of a name, and any
+ * other escape one of those that have an escape of their own.
+ */
 function mayHold(patterns) {
-  const cores = patterns.map((text) => text.replaceAll('*', '').replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
-  const anywhere = new RegExp(cores.join('|'), 'i');
-  return (text) => anywhere.test(text);
+  const texts = patterns.map((text) => text.replace(/^\*+|\*+$/g, ''));
+  const escape = texts.some((text) => /["\\/\x00-\x1f]/.test(text)) ? '\\' : '\\u';
+  return finder([escape, ...texts].map((text) => Buffer.from(text)));
 }
 
 /** A test that remembers. */
@@ -139,7 +144,7 @@ function withoutUserinfo(url) {
 
 /** Knows what is secret: the shared lists, with what is added to them and taken from them. */
 class Redactor {
-  #headers;
+  #isHeaderListed;
   #kept;
   #isListed;
   #isQueryListed;
@@ -147,8 +152,9 @@ class Redactor {
 
   /** @param {{redactHeaders?: string[], keepHeaders?: string[], redactNames?: string[], keepNames?: string[]}} lists */
   constructor({ redactHeaders = [], keepHeaders = [], redactNames = [], keepNames = [] } = {}) {
-    this.#headers = new Set([...DEFAULT_HEADERS, ...redactHeaders].map(lowercase));
-    for (const name of keepHeaders) this.#headers.delete(lowercase(name));
+    const headers = new Set([...DEFAULT_HEADERS, ...redactHeaders].map(lowercase));
+    for (const name of keepHeaders) headers.delete(lowercase(name));
+    this.#isHeaderListed = remembering((name) => headers.has(lowercase(name)));
     const names = [...DEFAULT_NAMES, ...redactNames].map(pattern);
     this.#mayHoldName = mayHold([...DEFAULT_NAMES, ...redactNames]);
     const query = DEFAULT_QUERY.map(pattern);
@@ -167,14 +173,19 @@ class Redactor {
     return this.#isListed(name);
   }
 
-  /** Whether a text may hold a name that is a secret's, anywhere and unescaped. */
-  mayHoldSecretName(text) {
-    return this.#mayHoldName(text);
+  /** Whether JSON text, in bytes, may hold a name that is a secret's (C-3.3). */
+  mayHoldSecretName(bytes) {
+    return this.#mayHoldName(bytes);
+  }
+
+  /** Whether a header's value is a secret. */
+  hidesHeader(name) {
+    return this.#isHeaderListed(name);
   }
 
   /** A header's value as it may be captured. */
   headerValue(name, value) {
-    return this.#headers.has(lowercase(name)) ? REDACTED : value;
+    return this.#isHeaderListed(name) ? REDACTED : value;
   }
 
   /** A URL as it may be captured: without userinfo, and listed query parameters without their values. */

@@ -10,8 +10,8 @@
 
 const fs = require('node:fs');
 
-/** What of lines a write to a regular file holds at most: enough that the system's share of each line is small. */
-const FILE_BYTES = 64 * 1024;
+/** What of lines a write to a regular file holds at most: all that a busy app makes while steps gather, for a thread of the pool is woken for each write. */
+const FILE_BYTES = 256 * 1024;
 /** What a write to a pipe holds at most, unless one line is longer: `PIPE_BUF`, up to which Linux takes a write as one piece. */
 const PIPE_BYTES = 4096;
 /** Captures hold what users sent: a file is its owner's alone. */

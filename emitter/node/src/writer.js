@@ -1,7 +1,7 @@
 'use strict';
 // The background writer: takes steps in their order, cuts each part into lines, and writes lines that lie ready together.
 //
-// It runs on the app's event loop, in slices between other work, a few milliseconds after a request handed its steps over. A worker thread would have to be given
+// It runs on the app's event loop, in slices between other work, some milliseconds after a request handed its steps over. A worker thread would have to be given
 // copies of all texts and bodies, which costs the loop about as much as escaping and checksums do with the runtime's native functions; and it would be cut off
 // when the process exits, while this one can write what is queued from the `exit` event.
 //
@@ -10,16 +10,18 @@
 
 const { redactBody, PASS, SKIP } = require('./body-policy.js');
 const { BEGIN, RESPOND, BODY, END } = require('./half.js');
-const { headerPairs } = require('./header-pairs.js');
 const { metaHead, requestHead, responseHead } = require('./heads.js');
 const { captureId, nowUs, timestamp } = require('./identity.js');
+const { LineBuffer } = require('./line-buffer.js');
 const { PartWriter } = require('./lines.js');
 const { CLOSING_BYTES } = require('./queue.js');
 const { quietly } = require('./quietly.js');
 
-/** How long steps may gather. */
-const LINGER_MS = 3;
-/** Steps are cut into lines until so many bytes of them lie ready. */
+/** How long steps may gather: to be woken, and to have a thread of the pool write, costs more than the lines of several captures. */
+const LINGER_MS = 40;
+/** So many bytes of lines are cut in one turn of the event loop: what a capture or two make, so that no request waits for those of many. */
+const TURN_BYTES = 8 * 1024;
+/** Lines are written once there are so many bytes of them, or no step is left. */
 const GATHERED_BYTES = 256 * 1024;
 /** A body goes through the cut in slices of this size, so that other work comes between those of a large one. */
 const SLICE_BYTES = 64 * 1024;
@@ -30,8 +32,6 @@ const FIRST_RETRY_MS = 1;
 const LAST_RETRY_MS = 64;
 /** Counters are told at most so often (L-2.6). */
 const META_EVERY_MS = 60_000;
-/** The buffer of one write of several lines. */
-const BUFFER_BYTES = 64 * 1024;
 
 const GONE = new Set(['EPIPE', 'EBADF', 'EDESTADDRREQ']);
 const AGAIN = new Set(['EAGAIN', 'EWOULDBLOCK', 'EINTR']);
@@ -48,11 +48,7 @@ class LineWriter {
   #cut;
   /** Captures of which a half is open. */
   #open = new Set();
-  #lines = [];
-  #owners = [];
-  #linesAt = 0;
-  #lineBytes = 0;
-  #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES);
+  #lines = new LineBuffer();
   /** The write under way: its bytes, how many of them were taken, and how many lines they are. */
   #group;
   #isWriting = false;
@@ -72,14 +68,19 @@ class LineWriter {
   constructor(core, sink) {
     this.#core = core;
     this.#sink = sink;
-    this.#cut = { limit: core.settings.lineLimit, key: core.settings.key };
+    this.#cut = { limit: core.settings.lineLimit, key: core.settings.key, redactor: core.settings.redactor };
   }
 
   /** Looks after new steps soon; at once where the queue fills quickly. */
   wake(isFilling) {
     if (this.#isDone || this.#isWriting || this.#isSoon) return;
     if (isFilling) this.#runSoon();
-    else this.#timer ??= setTimeout(() => this.#run(), LINGER_MS).unref();
+    else this.#runLater();
+  }
+
+  /** Lets steps gather. */
+  #runLater() {
+    this.#timer ??= setTimeout(() => this.#run(), LINGER_MS).unref();
   }
 
   #runSoon() {
@@ -153,15 +154,16 @@ class LineWriter {
     if (this.#isWriting || this.#isDone) return;
     // Nobody is there to catch a fault: the app would end.
     quietly(() => {
-      this.#handleSteps(GATHERED_BYTES);
+      this.#handleSteps(this.#lines.bytes + TURN_BYTES);
       this.#tellWhenDue();
-      this.#writeOn();
+      if (this.#core.queue.first() && this.#lines.bytes < GATHERED_BYTES) this.#runSoon();
+      else this.#writeOn();
     });
   }
 
   #handleSteps(untilBytes) {
     const { queue } = this.#core;
-    for (let step = queue.first(); step && this.#lineBytes < untilBytes; step = queue.first()) {
+    for (let step = queue.first(); step && this.#lines.bytes < untilBytes; step = queue.first()) {
       let isDone = true;
       try {
         isDone = this.#handle(step);
@@ -194,42 +196,48 @@ class LineWriter {
     return true;
   }
 
-  #begin(live, { head, policy }) {
+  #begin(live, { start, n, why, policy }) {
     const { settings, inst } = this.#core;
     const { redactor } = settings;
     live.openParts = live.hasResponse ? 2 : 1;
     this.#open.add(live);
-    const text = requestHead({
-      ...head,
-      ts: timestamp(head.startUs),
+    const head = {
+      ts: timestamp(live.startUs),
       service: settings.service,
       host: settings.host,
       inst,
-      url: redactor.url(head.url),
-      headers: headerPairs(head.headers, redactor),
+      n,
+      dir: start.dir,
+      proto: start.proto,
+      method: start.method,
+      url: redactor.url(start.url),
+      headers: start.headers,
+      peer: start.peer,
+      trace: start.trace,
+      parent: start.parent,
+      tags: start.tags,
       rate: settings.sampleRate,
-      oneway: head.oneway || undefined,
-    });
-    live.req = this.#part(live, 'req', text, policy);
+      why,
+      oneway: start.oneway || undefined,
+    };
+    live.req = this.#part(live, 'req', requestHead(head, redactor), policy);
   }
 
   #responseHead(live, { us, status, headers }) {
-    const pairs = headerPairs(headers, this.#core.settings.redactor);
-    return responseHead({ ts: timestamp(live.startUs + us), us, status, headers: pairs });
+    return responseHead({ ts: timestamp(live.startUs + us), us, status, headers }, this.#core.settings.redactor);
   }
 
   #part(live, part, head, policy) {
-    const lines = new PartWriter(live.id, part, head, this.#cut, (line) => this.#put(line, live));
+    const lines = new PartWriter(live.id, part, head, this.#cut, this.#take, live);
     return { lines, held: policy === PASS || policy === SKIP ? undefined : [], heldBytes: 0, policy };
   }
 
-  #put(line, owner) {
-    this.#lines.push(line);
-    this.#owners.push(owner);
-    this.#lineBytes += line.length;
-    this.#core.queue.hold(line.length);
+  /** Takes a line that is ready, of a capture or of none. */
+  #take = (parts, length, owner) => {
+    this.#lines.put(parts, length, owner);
+    this.#core.queue.hold(length);
     if (owner) owner.unwritten++;
-  }
+  };
 
   #body(part, step) {
     if (!part) return true;
@@ -269,7 +277,7 @@ class LineWriter {
   #tailOf(part, step) {
     const tail = {
       us: step.us,
-      trailers: headerPairs(step.trailers, this.#core.settings.redactor),
+      trailers: step.trailers,
       error: step.error || undefined,
       truncated: step.truncated,
       full_len: step.truncated ? step.fullLen : undefined,
@@ -303,25 +311,12 @@ class LineWriter {
       this.#group = { bytes: Buffer.from('\n'), taken: 0, lines: 0 };
       return;
     }
-    let end = this.#linesAt;
-    let size = 0;
-    do {
-      size += this.#lines[end].length;
-      end++;
-    } while (end < this.#lines.length && size + this.#lines[end].length <= sharedBytes);
-    const buffer = size <= BUFFER_BYTES ? this.#buffer : Buffer.allocUnsafe(size);
-    let at = 0;
-    for (let line = this.#linesAt; line < end; line++) at += buffer.write(this.#lines[line], at, 'latin1');
-    this.#group = { bytes: buffer.subarray(0, size), taken: 0, lines: end - this.#linesAt };
-  }
-
-  get #hasLines() {
-    return this.#linesAt < this.#lines.length;
+    this.#group = { ...this.#lines.next(sharedBytes), taken: 0 };
   }
 
   /** Writes on as long as that does not wait; then it is called again. */
   #writeOn() {
-    for (let turn = 0; this.#hasLines; turn++) {
+    for (let turn = 0; !this.#lines.isEmpty; turn++) {
       if (turn === WRITES_A_TURN) return this.#runSoon();
       if (!this.#group) this.#gather();
       if (!this.#sink.isDirect && !this.isOutputGone) return this.#writeLater();
@@ -341,6 +336,7 @@ class LineWriter {
       const became = this.#took(fault, count);
       if (this.#isReopenDue) this.reopen();
       if (became === 'again') this.#retry();
+      else if (this.#core.queue.first() && this.#lines.isEmpty && this.#waiting.length === 0) this.#runLater();
       else this.#run();
     });
   }
@@ -352,7 +348,7 @@ class LineWriter {
 
   /** Writes what is there until all is written or lost, or it is too late. */
   #writeSync(deadline) {
-    while (this.#hasLines) {
+    while (!this.#lines.isEmpty) {
       if (!this.#group) this.#gather();
       if (this.#tryWrite() !== 'again') continue;
       if (performance.now() >= deadline) return;
@@ -382,33 +378,24 @@ class LineWriter {
     if (group.taken > 0) this.#torn = group.bytes[group.taken - 1] !== NEWLINE;
     let end = 0;
     for (let line = 0; line < group.lines; line++) {
-      end += this.#lines[this.#linesAt].length;
-      this.#forgetLine(end <= group.taken);
+      const next = this.#lines.shift();
+      end += next.length;
+      this.#forget(next, end <= group.taken);
     }
     // Without its newline the output stays torn; lines that lie ready are lost with it, or nothing would end this.
-    if (fault && group.lines === 0) this.#forgetLine(false);
+    if (fault && group.lines === 0) this.#forget(this.#lines.shift(), false);
     return 'done';
   }
 
   /** Gives a line's room back, and counts its capture as finished where all of it is written. */
-  #forgetLine(isWritten) {
+  #forget({ length, owner }, isWritten) {
     const { counters, queue } = this.#core;
-    const length = this.#lines[this.#linesAt].length;
-    const owner = this.#owners[this.#linesAt];
-    this.#linesAt++;
-    this.#lineBytes -= length;
     queue.release(length);
     if (!isWritten) counters.lostLines++;
-    if (owner) {
-      owner.unwritten--;
-      owner.isTorn ||= !isWritten;
-      if (owner.hasEnded && owner.unwritten === 0 && !owner.isTorn) counters.finished++;
-    }
-    if (this.#linesAt === this.#lines.length) {
-      this.#lines = [];
-      this.#owners = [];
-      this.#linesAt = 0;
-    }
+    if (!owner) return;
+    owner.unwritten--;
+    owner.isTorn ||= !isWritten;
+    if (owner.hasEnded && owner.unwritten === 0 && !owner.isTorn) counters.finished++;
   }
 
   #idle() {
@@ -454,7 +441,7 @@ class LineWriter {
       dropped: counters.dropped,
       sampled_out: counters.sampledOut,
     });
-    new PartWriter(captureId(us), 'meta', head, this.#cut, (line) => this.#put(line)).finishMeta();
+    new PartWriter(captureId(us), 'meta', head, this.#cut, this.#take).finishMeta();
   }
 }
 

@@ -204,6 +204,18 @@ test('errors are captured always where that is set', async () => {
   assert.deepStrictEqual([emitter.counts().sampledOut, emitter.counts().begun], [1, 2]);
 });
 
+test('a capture for which there is no room to be held is dropped', async () => {
+  const { emitter } = keeping({ sampleRate: 0, errors: 'always', queueLimit: 3000 });
+  const held = Array.from({ length: 10 }, () => emitter.begin('http/1.1', 'GET', 'http://host/'));
+  const { dropped } = emitter.counts();
+  assert.ok(dropped > 5, `${dropped} dropped`);
+  for (const capture of held) {
+    capture.respond(200);
+    capture.finish();
+  }
+  assert.deepStrictEqual(emitter.counts(), { begun: 0, finished: 0, dropped, sampledOut: 10 - dropped, lostLines: 0 });
+});
+
 test('where the queue is full captures are dropped whole, and one that had begun ends with the error', async () => {
   const { emitter, captured } = keeping({ queueLimit: 20_000 });
   const begun = emitter.begin('x', 'x', 'x://x');
@@ -320,4 +332,21 @@ test('a disabled emitter takes all calls', async () => {
   assert.strictEqual(await emitter.shutdown(), true);
   assert.strictEqual(emitter.counts().begun, 0);
   emitter.instrumentHttp()();
+});
+
+test('a held body that ends early keeps the error of its own', async () => {
+  const { emitter, captured } = keeping({ redactBuffer: 10 });
+  const headers = { 'content-type': 'application/json' };
+  for (const [body, error] of [['{"long":"body"}', undefined], ['{"long":"body"}', 'reset'], ['{"s":', 'reset']]) {
+    const begun = emitter.begin('http/1.1', 'GET', 'http://host/');
+    begun.respond(200, headers);
+    begun.responseBody(body);
+    if (error) begun.error(error);
+    begun.finish();
+  }
+  const all = await captured(3);
+  assert.deepStrictEqual(
+    all.map(({ res }) => [res.text, res.tail.error, res.tail.truncated]),
+    [['', 'redact_buffer', true], ['', 'reset', true], ['', 'reset', true]],
+  );
 });

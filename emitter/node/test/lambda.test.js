@@ -87,7 +87,7 @@ test('any other event, answered by a promise, a callback or an error', async () 
 
   const fault = new RangeError('no tea');
   await assert.rejects(emitter.lambda(async () => Promise.reject(fault))(event, CONTEXT), fault);
-  assert.strictEqual(read().captures[1].res.tail.error, 'RangeError: no tea');
+  assert.strictEqual(read().captures[1].res.tail.error, 'RangeError');
 });
 
 test('what was asked is written though a function whose time is over never answers', async () => {

@@ -234,7 +234,20 @@ test('errors are captured always where that is set, by status or where the handl
   assert.strictEqual(kept.emitter.counts().sampledOut, 1);
 });
 
-test('websockets work on, and are left alone', async (t) => {
+test('a client that hangs up before it is answered left its request without a response', async (t) => {
+  let begun;
+  const handling = new Promise((resolve) => (begun = resolve));
+  const { port, captured } = await serving(t, (request) => request.resume().on('end', begun), { sampleRate: 0, errors: 'always' });
+  const request = http.request({ port, host: '127.0.0.1', path: '/slow', method: 'POST', agent: false });
+  request.on('error', () => {});
+  request.end('asked');
+  await handling;
+  request.destroy();
+  const [{ req, res }] = await captured(1);
+  assert.deepStrictEqual([req.head.why, req.text, res.tail.error, res.tail.truncated], ['error', 'asked', 'connection closed before the response', true]);
+});
+
+test('websockets work on, and are not captured at all', async (t) => {
   const { port, server, emitter } = await serving(t, echo);
   server.on('upgrade', (request, socket) => {
     socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
@@ -256,6 +269,17 @@ test('a listener alone can be captured, and twice is once', async (t) => {
   await ask(port, '/');
   await kept.captured(1);
   assert.strictEqual(kept.emitter.counts().begun, 1);
+});
+
+test('two emitters may capture one server', async (t) => {
+  const first = keeping();
+  const { port, server, captured } = await serving(t, echo);
+  first.emitter.instrument(server);
+  const answer = await ask(port, '/', { method: 'POST', body: 'x'.repeat(100_000) });
+  assert.strictEqual(answer.body.length, 100_000);
+  for (const [{ req, res }] of [await captured(1), await first.captured(1)]) {
+    assert.deepStrictEqual([req.body.length, res.body.length, res.head.status], [100_000, 100_000, 200]);
+  }
 });
 
 test('a scheme that is set stands in URLs', async (t) => {

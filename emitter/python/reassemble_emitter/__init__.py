@@ -8,8 +8,8 @@
 - :mod:`reassemble_emitter.requests`, :mod:`reassemble_emitter.httpx` and :mod:`reassemble_emitter.urllib3` capture what it asks of others.
 - :meth:`Emitter.begin` captures anything else: queries, messages, jobs.
 
-What holds: the app never waits, for a thread of the emitter's own redacts, cuts and writes what a queue bounded in bytes hands it; bodies are captured as they
-stream by and pass unchanged; secrets stay in; no line is spread over two writes; a fault of the emitter never reaches the app.
+What holds: the app never waits, for a thread of the emitter's own writes, and redacts and cuts what requests' threads leave it of a queue that is bounded in
+bytes; bodies are captured as they stream by and pass unchanged; secrets stay in; no line is spread over two writes; a fault of the emitter never reaches the app.
 """
 
 from .capture import Capture

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from .capture import DISCONNECTED, Capture, describe
 from .context import current
 from .emitter import Emitter, context_of
-from .http import body_length, harmless, has_no_body, header, protocol
+from .http import body_length, harmless, has_no_body, protocol
 from .identity import TraceParent
 
 Scope = MutableMapping[str, Any]
@@ -33,55 +33,55 @@ class CaptureMiddleware:
         if scope["type"] == "lifespan" and self.emitter.is_on:
             await _Lifespan(self.emitter, receive, send).run(self.app, scope)
             return
-        exchange = self._begin(scope) if scope["type"] in ("http", "websocket") else None
-        if exchange is None:
+        begun = self._begin(scope) if scope["type"] in ("http", "websocket") else None
+        if begun is None:
             await self.app(scope, receive, send)
             return
-        capture, trace = exchange
+        capture, trace = begun
         token = current.set(context_of(capture, trace))
         try:
             if capture is None:
                 await self.app(scope, receive, send)
-            elif scope["type"] == "http":
-                await _Exchange(capture, scope, receive, send).run(self.app)
-            else:
-                await _Handshake(capture, scope, receive, send).run(self.app)
+                return
+            exchange = (_Exchange if scope["type"] == "http" else _Handshake)(capture, scope, receive, send)
+            try:
+                await self.app(scope, exchange.receive, exchange.send)
+            except BaseException as fault:
+                exchange.end(describe(fault))
+                raise
+            exchange.end("")
         finally:
             current.reset(token)
 
+    @harmless
     def _begin(self, scope: Scope) -> Optional[Tuple[Optional[Capture], TraceParent]]:
         """The capture, if it is one, and the trace; ``None`` where the request is none of the emitter's business."""
-        try:
-            method = scope.get("method", "GET")
-            target = scope.get("raw_path")
-            path = target.decode("latin-1").partition("?")[0] if target else quote(scope["path"], safe="/:@!$&'()*+,;=~")
-            if not self.emitter.lets(method, path):
-                return None
-            headers = list(scope["headers"])
-            # Names are in lowercase by ASGI; of repeated ones the first counts.
-            first = dict(reversed(headers))
-
-            def value(name: bytes) -> str:
-                return str(first.get(name, b"").decode("latin-1"))
-
-            trace = TraceParent.parse(value(b"traceparent")) or TraceParent.new()
-            query = scope.get("query_string") or b""
-            host = value(b"host")
-            scheme = scope.get("scheme", "http")
-            url = (f"{scheme}://{host}" if host else "") + path + (f"?{query.decode('latin-1')}" if query else "")
-            version = protocol(scope.get("http_version", "1.1"))
-            capture = self.emitter.start(version, method, url, "in", headers, _peer(scope), trace, None)
-            if capture is not None and scope["type"] == "http":
-                request = capture.request
-                request.expected = body_length(
-                    value(b"content-length"), value(b"transfer-encoding"), method, version.startswith("http/1")
-                )
-                request.filter_body(value(b"content-type"))
-                if request.expected == 0:
-                    request.end()
-            return capture, trace
-        except Exception:
+        method = scope.get("method", "GET")
+        target = scope.get("raw_path")
+        path = target.decode("latin-1").partition("?")[0] if target else quote(scope["path"], safe="/:@!$&'()*+,;=~")
+        core = self.emitter.open_core()
+        if core is None or not core.lets(method, path):
             return None
+        headers = list(scope["headers"])
+        # Names are in lowercase by ASGI; of repeated ones the first counts.
+        first = dict(reversed(headers)).get
+        traceparent = first(b"traceparent")
+        trace = (TraceParent.parse(traceparent.decode("latin-1")) if traceparent else None) or TraceParent.new(core.draws)
+        host = first(b"host")
+        query = scope.get("query_string")
+        url = f"{scope.get('scheme', 'http')}://{host.decode('latin-1')}{path}" if host else path
+        if query:
+            url += f"?{query.decode('latin-1')}"
+        version = protocol(scope.get("http_version", "1.1"))
+        capture = core.start(version, method, url, "in", headers, _peer(scope), trace, None)
+        if capture is not None and scope["type"] == "http":
+            request = capture.request
+            length = first(b"content-length", b"").decode("latin-1")
+            request.expected = body_length(length, first(b"transfer-encoding") is not None, method, version.startswith("http/1"))
+            request.filter_body(headers)
+            if request.expected == 0:
+                request.end()
+        return capture, trace
 
 
 def _peer(scope: Scope) -> Optional[str]:
@@ -129,20 +129,11 @@ class _Exchange:
 
     def __init__(self, capture: Capture, scope: Scope, receive: Receive, send: Send) -> None:
         self._capture = capture
-        self._scope = scope
         self._method = scope.get("method", "GET")
         self._receive = receive
         self._send = send
         self._left = False
         self._trailers = False
-
-    async def run(self, app: App) -> None:
-        try:
-            await app(self._scope, self.receive, self.send)
-        except BaseException as fault:
-            self._end(DISCONNECTED if self._left else describe(fault))
-            raise
-        self._end(DISCONNECTED if self._left else "")
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -174,7 +165,7 @@ class _Exchange:
             headers = list(message.get("headers", ()))
             self._trailers = bool(message.get("trailers", False))
             self._capture._respond(message["status"], headers)
-            response.filter_body(header(headers, "content-type") or "")
+            response.filter_body(headers)
             if has_no_body(self._method, message["status"]):
                 response.end()
         elif kind == "http.response.body":
@@ -193,12 +184,16 @@ class _Exchange:
             response.fail("body sent by the server")
 
     @harmless
-    def _end(self, error: str) -> None:
+    def end(self, error: str) -> None:
+        """The app has returned, or failed with ``error``."""
         request, response = self._capture.request, self._capture.response
+        if self._left:
+            error = DISCONNECTED
         if not request.ended:
             request.give_up("body not read to its end" if request.seen else "body not read")
         if not response.ended:
             response.fail(error or ("body not sent to its end" if response.begun else "no response"))
+        self._capture._assist()
 
 
 class _Handshake:
@@ -206,20 +201,14 @@ class _Handshake:
 
     def __init__(self, capture: Capture, scope: Scope, receive: Receive, send: Send) -> None:
         self._capture = capture
-        self._scope = scope
-        self._receive = receive
+        self.receive = receive
         self._send = send
         capture.request.end()
 
-    async def run(self, app: App) -> None:
-        try:
-            await app(self._scope, self._receive, self.send)
-        except BaseException as fault:
-            if not self._capture.response.ended:
-                self._capture.response.fail(describe(fault))
-            raise
-        if not self._capture.response.ended:
-            self._capture.response.fail("no response")
+    @harmless
+    def end(self, error: str) -> None:
+        """The app has returned, or failed with ``error``."""
+        self._capture.response.fail(error or "no response")
 
     async def send(self, message: Message) -> None:
         self._sending(message)

@@ -62,30 +62,27 @@ class _Request:
         self.url = (f"{scheme}://{host}" if host else "") + path + (f"?{query}" if query else "")
 
 
+@harmless
 def _begin(emitter: Emitter, event: Any, context: Any) -> Optional[Tuple[Optional[Capture], CaptureContext, bool]]:
-    try:
-        request = _request(event) if isinstance(event, dict) else None
-        tags = {"aws_request_id": str(context.aws_request_id)} if hasattr(context, "aws_request_id") else None
-        if request is None:
-            trace = TraceParent.new()
-            target = f"lambda://{getattr(context, 'function_name', '')}"
-            capture = emitter.start("lambda", "invoke", target, "in", list(_JSON), None, trace, None, tags)
-            body = json.dumps(event, default=str).encode()
-        else:
-            if not emitter.lets(request.method, request.path):
-                return None
-            trace = TraceParent.parse(header(request.headers, TRACEPARENT)) or TraceParent.new()
-            capture = emitter.start(
-                request.proto, request.method, request.url, "in", request.headers, request.peer, trace, None, tags
-            )
-            body = _body(event)
-        if capture is not None:
-            capture.request.filter_body(header(request.headers if request else _JSON, "content-type") or "")
-            capture.request.body(body)
-            capture.request.end()
-        return capture, context_of(capture, trace), request is not None
-    except Exception:
+    core = emitter.open_core()
+    request = _request(event) if isinstance(event, dict) else None
+    if core is None or (request is not None and not core.lets(request.method, request.path)):
         return None
+    tags = {"aws_request_id": str(context.aws_request_id)} if hasattr(context, "aws_request_id") else None
+    if request is None:
+        trace = TraceParent.new(core.draws)
+        target = f"lambda://{getattr(context, 'function_name', '')}"
+        capture = core.start("lambda", "invoke", target, "in", list(_JSON), None, trace, None, tags)
+        body = json.dumps(event, default=str).encode()
+    else:
+        trace = TraceParent.parse(header(request.headers, TRACEPARENT)) or TraceParent.new(core.draws)
+        capture = core.start(request.proto, request.method, request.url, "in", request.headers, request.peer, trace, None, tags)
+        body = _body(event)
+    if capture is not None:
+        capture.request.filter_body(request.headers if request else _JSON)
+        capture.request.body(body)
+        capture.request.end()
+    return capture, context_of(capture, trace), request is not None
 
 
 def _request(event: Dict[str, Any]) -> Optional[_Request]:
@@ -141,6 +138,6 @@ def _answer(capture: Capture, result: Any, is_http: bool) -> None:
         headers, status = list(_JSON), 200 if is_http else None  # type: ignore[assignment]
         body = json.dumps(result, default=str).encode()
     capture._respond(status, headers)
-    capture.response.filter_body(header(headers, "content-type") or "")
+    capture.response.filter_body(headers)
     capture.response.body(body)
     capture.response.end()

@@ -5,12 +5,15 @@ capture that is held (C-2.3) has queued nothing: its messages wait here, counted
 """
 
 import time
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Tuple, Type, Union
 
+from .heads import Headers, Start, Text
+from .http import header
 from .lines import MAX_ERROR_BYTES
-from .queue import CLOSING_BYTES, MESSAGE_BYTES
-from .writer import BEGIN, BODY, END, REQ, RES, RESPOND, Headers, Start, Text, Track
+from .queue import CLOSING_BYTES, MESSAGE_BYTES, Message
+from .writer import BEGIN, BODY, END, REQ, RES, RESPOND, Track
 
 if TYPE_CHECKING:
     from .core import Core
@@ -40,7 +43,7 @@ def _text(value: Any) -> Text:
 
 def cost_of(headers: Optional[Headers]) -> int:
     """What headers take of the queue's limit."""
-    return sum(len(name) + len(value) + MESSAGE_BYTES for name, value in headers) if headers else 0
+    return sum(map(len, chain.from_iterable(headers))) + MESSAGE_BYTES * len(headers) if headers else 0
 
 
 def describe(fault: BaseException) -> str:
@@ -72,20 +75,19 @@ class Half:
         self._cut = ""
 
     def leave_out(self) -> None:
-        """Captures nothing of the body; its length is still counted."""
+        """Captures nothing of the body, which is not empty; its length is still counted."""
         self._cut = self._cut or "setting"
 
-    def filter_body(self, content_type: str) -> None:
-        """Leaves the body out where bodies of its content type are."""
-        capture = self._capture
-        if capture is not None and capture._core is not None and not capture._core.body_types.lets_content_type(content_type):
-            self.leave_out()
+    def filter_body(self, headers: Headers) -> None:
+        """Leaves the body out where bodies of the content type that its headers name are."""
+        types = self._capture._core.body_types if self._capture is not None else None
+        if types is not None and not types.is_open and not types.lets_content_type(header(headers, "content-type") or ""):
+            self._cut = self._cut or "type"
 
     def body(self, data: Body) -> None:
         """Takes the next piece of the body."""
         capture = self._capture
-        core = capture._core if capture is not None else None
-        if capture is None or core is None or not data:
+        if capture is None or not data:
             return
         if isinstance(data, str):
             data = data.encode("utf-8", "replace")
@@ -93,18 +95,18 @@ class Half:
         self.seen += size
         if self._cut:
             return
-        room = core.settings.body_limit - self._taken
+        room = capture._core.settings.body_limit - self._taken
         if size > room:
             self._cut = "setting"
             data, size = memoryview(data).cast("B")[:room], room
             if not room:
                 return
         track = capture._track
-        if track is not None and track.left_out[self._part]:
+        if track.left_out[self._part]:
             return
         # Bytes never change and are shared with the queue; all else is copied.
         piece = data if type(data) is bytes else bytes(data)
-        if capture._push((BODY, self._part, piece), size + MESSAGE_BYTES):
+        if capture._push((BODY, track, self._part, piece), size + MESSAGE_BYTES):
             self._taken += size
         else:
             self._cut = "queue" if capture._held is None else "setting"
@@ -131,36 +133,36 @@ class Half:
 
     def _close(self, error: str, trailers: Optional[Headers], full_len: Optional[int]) -> None:
         capture = self._capture
-        if capture is None or capture._core is None:
+        if capture is None:
             return
         if not self.begun:
-            # A client that hung up is no failure of the app's.
-            capture._respond(None, None, failed=error not in ("", DISCONNECTED))
-            if capture._core is None:
+            capture._respond(None, None, failed=error != "")
+            if self._capture is None:
                 return
         self.ended = True
-        error = error[:MAX_ERROR_BYTES]
-        truncated = bool(error or self._cut)
-        if self._cut == "queue":
-            error = "queue"
+        truncated = False
+        if error or (self._cut and (self.seen or self._cut != "type")):
+            error = "queue" if self._cut == "queue" else error[:MAX_ERROR_BYTES]
+            truncated = True
         us = capture._elapsed_us()
-        cost = cost_of(trailers) + len(error)
+        ends = (END, capture._track, self._part, us, trailers, error, truncated, full_len)
+        cost = len(error) + (cost_of(trailers) if trailers else 0)
         if cost <= CLOSING_BYTES // 4:
-            capture._push_reserved((END, self._part, us, trailers, error, truncated, full_len))
-        elif not capture._push((END, self._part, us, trailers, error, truncated, full_len), cost + MESSAGE_BYTES):
-            capture._push_reserved((END, self._part, us, None, "queue", True, full_len))
+            capture._push_reserved(ends)
+        elif not capture._push(ends, cost + MESSAGE_BYTES):
+            capture._push_reserved((*ends[:4], None, "queue", True, full_len))
         self._capture = None
 
 
 class _Held:
     """What a capture that sampling left out would queue."""
 
-    __slots__ = ("start", "messages", "cost", "body_bytes")
+    __slots__ = ("start", "start_cost", "messages", "cost", "body_bytes")
 
     def __init__(self, start: Start, cost: int) -> None:
         self.start = start
-        self.cost = cost
-        self.messages: List[Tuple[Tuple[Any, ...], int]] = []
+        self.start_cost = self.cost = cost
+        self.messages: List[Tuple[Message, int]] = []
         self.body_bytes = 0
 
 
@@ -173,15 +175,16 @@ class Capture:
 
     __slots__ = ("id", "_core", "_track", "_held", "_start_ns", "_ts_us", "_oneway", "request", "response", "_error", "__weakref__")
 
-    def __init__(self, core: "Optional[Core]" = None, start: Optional[Start] = None) -> None:
+    def __init__(self, core: "Optional[Core]" = None, id: str = "", ts_us: int = 0, oneway: bool = False) -> None:
         #: The capture's id; ``None`` where it is not captured.
         self.id: Optional[str] = None
-        self._core = core
-        self._track: Optional[Track] = None
+        # None where nothing is captured; then neither half has an owner.
+        self._core: Any = core
+        self._track = Track(id, not oneway)
         self._held: Optional[_Held] = None
         self._start_ns = time.monotonic_ns()
-        self._ts_us = start.ts_us if start else 0
-        self._oneway = bool(start and start.oneway)
+        self._ts_us = ts_us
+        self._oneway = oneway
         self._error = ""
         #: The halves, for those who write integrations.
         owner = None if core is None else self
@@ -237,29 +240,24 @@ class Capture:
 
     def abandon(self) -> None:
         """Ends what is open where nobody will go on with it."""
-        if self._held is not None:
-            self._let_go()
         if self._core is None:
             return
-        if not self.request.ended:
-            self.request.give_up("body not read to its end" if self.request.seen else "body not read")
-        if not self._oneway and not self.response.ended:
-            self.response.give_up("body dropped before its end" if self.response.begun else "cancelled")
+        request, response = self.request, self.response
+        if not request.ended:
+            request.give_up("body not read to its end" if request.seen else "body not read")
+        if not self._oneway and not response.ended:
+            response.give_up("body dropped before its end" if response.begun else "cancelled")
+        if self._held is not None:
+            self._let_go()
 
     def _begin(self, start: Start, cost: int) -> bool:
         """Has the capture admitted; false where it is dropped."""
-        core = self._core
-        assert core is not None
-
-        def make(n: int) -> Tuple[Any, ...]:
-            self._track = Track(n, start.id, not start.oneway)
-            return (BEGIN, self._track, start)
-
-        if core.sink.is_gone or not core.start_writer() or not core.queue.admit(make, cost):
+        core, track = self._core, self._track
+        if core.sink.is_gone or not core.start_writer() or not core.queue.admit(track, (BEGIN, track, start), cost):
             core.drop()
             self._detach()
             return False
-        self.id = start.id
+        self.id = track.id
         return True
 
     def _detach(self) -> None:
@@ -269,13 +267,13 @@ class Capture:
     def _hold(self, start: Start, cost: int) -> bool:
         """Holds the capture back until its response begins; false where there is no room for that."""
         core = self._core
-        assert core is not None
         if core.sink.is_gone or not core.queue.reserve(cost):
-            core.sample_out()
+            # Nobody knows whether it would have been an error.
+            core.drop()
             self._detach()
             return False
         self._held = _Held(start, cost)
-        self.id = start.id
+        self.id = self._track.id
         return True
 
     def _let_go(self) -> None:
@@ -283,25 +281,22 @@ class Capture:
         core, held = self._core, self._held
         self._held = self.id = None
         self._detach()
-        if core is not None and held is not None:
+        if held is not None:
             core.queue.release(held.cost)
             core.sample_out()
 
     def _keep(self) -> None:
         """Captures a held capture after all."""
-        core, held = self._core, self._held
-        assert core is not None and held is not None
-        self._held = None
-        core.queue.release(held.cost)
-        held.start.why = "error"
-        first = held.cost - sum(cost for _, cost in held.messages)
-        if not self._begin(held.start, first):
+        held, self._held = self._held, None
+        assert held is not None
+        self._core.queue.release(held.cost)
+        if not self._begin(held.start, held.start_cost):
             self.id = None
             return
         for message, cost in held.messages:
             if message[0] == END:
                 cut = self.request._cut == "queue"
-                self._push_reserved((*message[:3], None, "queue", True, message[-1]) if cut else message)
+                self._push_reserved((*message[:4], None, "queue", True, message[-1]) if cut else message)
             elif self.request._cut != "queue" and not self._push(message, cost):
                 self.request._cut = "queue"
 
@@ -317,42 +312,46 @@ class Capture:
             if self._core is None:
                 return
         half.begun = True
+        track = self._track
         us = self._elapsed_us()
         at = self._ts_us + us
-        if not self._push((RESPOND, at, us, status, headers), cost_of(headers) + MESSAGE_BYTES):
+        if not self._push((RESPOND, track, at, us, status, headers), cost_of(headers) + MESSAGE_BYTES):
             # No room for the headers: it begins without them, and its body is left out.
-            self._push_reserved((RESPOND, at, us, status, None))
+            self._push_reserved((RESPOND, track, at, us, status, None))
             half._cut = "queue"
+
+    def _assist(self) -> None:
+        """Has this thread cut into lines what is queued, once its response is on its way: for integrations, which know when it is."""
+        if self._core is not None:
+            self._core.assist()
 
     def _elapsed_us(self) -> int:
         return (time.monotonic_ns() - self._start_ns) // 1000
 
-    def _push(self, message: Tuple[Any, ...], cost: int) -> bool:
-        core, held = self._core, self._held
-        if core is None:
-            return False
+    def _push(self, message: Message, cost: int) -> bool:
+        held = self._held
         if held is None:
-            return core.queue.push((message[0], self._track, *message[1:]), cost)
+            return bool(self._core.queue.push(message, cost))
+        queue = self._core.queue
         if message[0] == BODY:
-            size = len(message[2])
+            piece = message[3]
             room = HELD_BODY_BYTES - held.body_bytes
-            if size > room:
+            if len(piece) > room:
                 # As much as is kept; the rest is left out.
-                if room and core.queue.reserve(room + MESSAGE_BYTES):
-                    held.messages.append(((BODY, message[1], message[2][:room]), room + MESSAGE_BYTES))
+                if room and queue.reserve(room + MESSAGE_BYTES):
+                    held.messages.append(((*message[:3], piece[:room]), room + MESSAGE_BYTES))
                     held.cost += room + MESSAGE_BYTES
                     held.body_bytes += room
                 return False
-            held.body_bytes += size
-        if not core.queue.reserve(cost):
+            held.body_bytes += len(piece)
+        if not queue.reserve(cost):
             return False
         held.cost += cost
         held.messages.append((message, cost))
         return True
 
-    def _push_reserved(self, message: Tuple[Any, ...]) -> None:
-        core, held = self._core, self._held
-        if held is not None:
-            held.messages.append((message, 0))
-        elif core is not None:
-            core.queue.push_reserved((message[0], self._track, *message[1:]))
+    def _push_reserved(self, message: Message) -> None:
+        if self._held is not None:
+            self._held.messages.append((message, 0))
+        else:
+            self._core.queue.push_reserved(message)

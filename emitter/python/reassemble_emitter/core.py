@@ -2,15 +2,17 @@
 
 import os
 from _thread import LockType
-from typing import NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional
 
+from .capture import Capture, cost_of
 from .filters import Filter, RateLimit, endpoint, path_of
-from .identity import is_sampled, new_instance
-from .native import new_reentrant_lock, start_thread
-from .queue import Queue
+from .heads import Headers, Start
+from .identity import Draws, TraceParent, is_sampled, new_id, new_instance, now_us
+from .native import new_lock, new_reentrant_lock, start_thread
+from .queue import MESSAGE_BYTES, Queue
 from .settings import Settings, host_name, program_name
 from .sink import Sink
-from .writer import Writer
+from .writer import FLUSH, Writer
 
 
 class Counts(NamedTuple):
@@ -38,10 +40,12 @@ class Core:
         self.service = settings.service or program_name()
         self.host = host_name()
         self.inst = new_instance()
+        self.draws = Draws()
         self.queue = Queue(settings.queue_limit)
         self.redactor = settings.redactor()
         self.methods = Filter(settings.only_methods, settings.skip_methods, ignore_case=True)
         self.paths = Filter(settings.only_paths, settings.skip_paths)
+        self._lets_all = self.methods.is_open and self.paths.is_open
         self.body_types = Filter(settings.only_body_types, settings.skip_body_types, ignore_case=True)
         self.limit = None if settings.rate_limit is None else RateLimit(settings.rate_limit)
         self.always_errors = settings.errors == "always"
@@ -51,8 +55,9 @@ class Core:
         self._dropped = 0
         self._sampled_out = 0
         self._lock = new_reentrant_lock()
-        # Can be taken once the writer has ended; None before it has begun.
-        self._writer: Optional[LockType] = None
+        self._writer = Writer(self)
+        # Can be taken once the writer's thread has ended; None before it has begun.
+        self._thread: Optional[LockType] = None
         self._why = "limit" if self.limit else "sample" if settings.sample_rate < 1 else "all"
 
     def forked(self) -> "Core":
@@ -65,28 +70,73 @@ class Core:
 
     def lets(self, method: str, path: str) -> bool:
         """Whether the filters let a request in."""
-        return self.methods.lets(method) and self.paths.lets(path)
+        return self._lets_all or (self.methods.lets(method) and self.paths.lets(path))
 
-    def takes(self, capture_id: str, trace_id: Optional[str], method: str, url: str) -> Optional[str]:
-        """Why sampling and the rate limit take a capture; ``None`` where they leave it out, which is not counted yet."""
+    def start(
+        self,
+        proto: str,
+        method: str,
+        url: str,
+        direction: str,
+        headers: Optional[Headers],
+        peer: Optional[str],
+        trace: Optional[TraceParent],
+        parent: Optional[str],
+        tags: Optional[Dict[str, str]] = None,
+        oneway: bool = False,
+    ) -> Optional[Capture]:
+        """Begins a capture, see :meth:`Emitter.begin`; ``None`` where nothing is captured."""
+        ts_us = now_us()
+        capture_id = new_id(ts_us, self.draws.draw())
+        why = self._why if self._takes(capture_id, trace, method, url) else None
+        if why is None and not self.always_errors:
+            self.start_writer()
+            self.sample_out()
+            return None
+        # What sampling left out is captured only if it turns out to be an error.
+        start = Start(ts_us, direction, proto, method, url, headers, peer, trace.text if trace else None, parent, tags, oneway, why or "error")
+        cost = len(method) + len(url) + cost_of(headers) + 4 * MESSAGE_BYTES
+        if tags:
+            cost += sum(len(name) + len(value) + MESSAGE_BYTES for name, value in tags.items())
+        capture = Capture(self, capture_id, ts_us, oneway)
+        if why is not None:
+            return capture if capture._begin(start, cost) else None
+        self.start_writer()
+        return capture if capture._hold(start, cost) else None
+
+    def _takes(self, capture_id: str, trace: Optional[TraceParent], method: str, url: str) -> bool:
+        """Whether sampling and the rate limit take a capture."""
         settings = self.settings
-        key = trace_id if trace_id and settings.sample_by == "trace" else capture_id
-        if not is_sampled(key, settings.sample_rate):
-            return None
-        if self.limit is not None and not self.limit.takes(endpoint(method, path_of(url))):
-            return None
-        return self._why
+        if settings.sample_rate < 1:
+            key = trace.trace_id if trace and settings.sample_by == "trace" else capture_id
+            if not is_sampled(key, settings.sample_rate):
+                return False
+        return self.limit is None or self.limit.takes(endpoint(method, path_of(url)))
 
     def start_writer(self) -> bool:
         """Makes sure that the writer runs; false where there can be none."""
-        if self._writer is None:
+        if self._thread is None:
             with self._lock:
-                if self._writer is None:
+                if self._thread is None:
                     try:
-                        self._writer = start_thread(Writer(self).run)
+                        self._thread = start_thread(self._writer.run)
                     except RuntimeError:
                         return False
         return True
+
+    def assist(self) -> None:
+        """Has the calling thread, whose request is answered, take over some of the writer's work; see :meth:`Writer.assist`."""
+        self._writer.assist()
+
+    def flush(self, timeout: float) -> bool:
+        """Waits until the writer has written what is queued, at most ``timeout`` seconds; false where that was not enough, or there is no writer."""
+        if not self.start_writer():
+            return False
+        done = new_lock()
+        done.acquire()
+        self._writer.let_go()
+        self.queue.order((FLUSH, done))
+        return done.acquire(timeout=max(timeout, 0))
 
     def drop(self) -> None:
         """Counts a capture that was dropped whole."""
@@ -104,10 +154,11 @@ class Core:
 
     def shut_down(self, timeout: float) -> bool:
         """Closes the queue and waits for the writer, at most ``timeout`` seconds; false where that was not enough."""
+        self._writer.let_go()
         self.queue.close()
-        if self._writer is None:
+        if self._thread is None:
             return True
-        if not self._writer.acquire(timeout=max(timeout, 0)):
+        if not self._thread.acquire(timeout=max(timeout, 0)):
             return False
-        self._writer.release()
+        self._thread.release()
         return True

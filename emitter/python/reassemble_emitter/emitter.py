@@ -6,15 +6,13 @@ from multiprocessing import util as multiprocessing_util
 from types import TracebackType
 from typing import Any, Dict, Mapping, Optional, Set, Type, Union
 
-from .capture import AnyHeaders, Capture, cost_of, pairs_of
+from .capture import AnyHeaders, Capture, pairs_of
 from .context import CaptureContext, current
 from .core import Core, Counts
-from .identity import TraceParent, new_id, now_us
-from .native import new_lock
-from .queue import MESSAGE_BYTES
+from .identity import TraceParent
 from .settings import Settings
 from .sink import Sink
-from .writer import FLUSH, REOPEN, TELL, Headers, Start
+from .writer import REOPEN, TELL
 
 #: How many seconds the process's end waits for the output.
 EXIT_PATIENCE_S = 2.0
@@ -24,7 +22,7 @@ _emitters: "Set[Emitter]" = set()
 
 
 class Emitter:
-    """Takes captures and hands them to a writer's thread of its own.
+    """Takes captures, which a thread of its own writes.
 
     ``Emitter(Settings(service="shop"))`` is set by calls, ``Emitter.from_env()`` by the environment. Raises :class:`SettingsError` where a setting has
     a value that it can't have or the output can't be opened. Nothing that it does later raises.
@@ -49,8 +47,7 @@ class Emitter:
     @property
     def is_on(self) -> bool:
         """Whether anything can be captured: the output is not ``off``, and nobody has shut the emitter down."""
-        core = self._current_core()
-        return core is not None and not core.queue.is_closed
+        return self.open_core() is not None
 
     @classmethod
     def disabled(cls) -> "Emitter":
@@ -78,57 +75,24 @@ class Emitter:
         written as Latin-1. ``trace`` and ``parent`` are those of the inbound request within which the code runs, unless given. ``oneway``: no
         response will come.
         """
+        core = self.open_core()
+        if core is None:
+            return Capture()
         context = current.get()
         if isinstance(trace, str):
             trace = TraceParent.parse(trace)
         if context is not None:
             trace = trace or context.trace
             parent = parent or context.id
+        peer, parent = (None if text is None else str(text) for text in (peer, parent))
         tags = {str(name): str(value) for name, value in tags.items()} if tags else None
-        started = self.start(str(proto), str(method), str(url), direction, pairs_of(headers), peer, trace, parent, tags, oneway)
+        started = core.start(str(proto), str(method), str(url), str(direction), pairs_of(headers), peer, trace, parent, tags, oneway)
         return started or Capture()
 
-    def start(
-        self,
-        proto: str,
-        method: str,
-        url: str,
-        direction: str,
-        headers: Optional[Headers],
-        peer: Optional[str],
-        trace: Optional[TraceParent],
-        parent: Optional[str],
-        tags: Optional[Dict[str, str]] = None,
-        oneway: bool = False,
-    ) -> Optional[Capture]:
-        """As :meth:`begin`, for those who write integrations: nothing is taken from the context, and ``None`` where nothing is captured."""
+    def open_core(self) -> Optional[Core]:
+        """What integrations begin captures with; ``None`` where nothing is captured."""
         core = self._current_core()
-        if core is None or core.queue.is_closed:
-            return None
-        ts_us = now_us()
-        capture_id = new_id(ts_us)
-        trace_id = trace.trace_id if trace else None
-        why = core.takes(capture_id, trace_id, method, url)
-        if why is None and not core.always_errors:
-            core.start_writer()
-            core.sample_out()
-            return None
-        text = trace.text if trace else None
-        start = Start(capture_id, ts_us, direction, proto, method, url, headers, peer, text, parent, tags, oneway)
-        cost = len(method) + len(url) + cost_of(headers) + 4 * MESSAGE_BYTES
-        if tags:
-            cost += sum(len(name) + len(value) + MESSAGE_BYTES for name, value in tags.items())
-        capture = Capture(core, start)
-        if why is None:
-            core.start_writer()
-            return capture if capture._hold(start, cost) else None
-        start.why = why
-        return capture if capture._begin(start, cost) else None
-
-    def lets(self, method: str, path: str) -> bool:
-        """Whether anything is captured and the filters let an HTTP request in."""
-        core = self._current_core()
-        return core is not None and not core.queue.is_closed and core.lets(method, path)
+        return None if core is None or core.queue.is_closed else core
 
     def counts(self) -> Counts:
         """What happened so far in this process."""
@@ -142,12 +106,7 @@ class Emitter:
             return True
         if core.queue.is_closed:
             return core.shut_down(timeout)
-        if not core.start_writer():
-            return False
-        done = new_lock()
-        done.acquire()
-        core.queue.order((FLUSH, done))
-        return done.acquire(timeout=max(timeout, 0))
+        return core.flush(timeout)
 
     def settle(self, timeout: float = EXIT_PATIENCE_S) -> bool:
         """As :meth:`flush`, with a ``meta`` line behind it: for servers that end without the interpreter's exit hooks. Captures may follow."""

@@ -32,7 +32,7 @@ class Filter:
 
     def lets_content_type(self, value: str) -> bool:
         """Whether a content type is, its parameters left aside. A body without one counts as of the empty type."""
-        return self.is_open or self.lets(value.partition(";")[0].strip())
+        return self.lets(value.partition(";")[0].strip())
 
 
 def _matcher(patterns: Iterable[str], ignore_case: bool) -> "Callable[[str], bool] | None":

@@ -3,7 +3,7 @@
 import functools
 from typing import Any, Callable, Iterable, Optional, Tuple, TypeVar
 
-from .writer import Text, header_text
+from .heads import Text, header_text
 
 _T = TypeVar("_T")
 
@@ -18,12 +18,12 @@ def header(headers: Iterable[Tuple[Text, Text]], name: str) -> Optional[str]:
     return None
 
 
-def body_length(length: Optional[str], transfer_encoding: Optional[str], method: str, is_http1: bool) -> Optional[int]:
-    """The length of a request's body, where its headers tell: ``length`` is that of ``content-length``."""
+def body_length(length: Optional[str], is_encoded: bool, method: str, is_http1: bool) -> Optional[int]:
+    """The length of a request's body, where its headers tell: ``length`` is what ``content-length`` says, ``is_encoded`` whether there is a ``transfer-encoding``."""
     if length:
         return int(length) if length.isascii() and length.isdigit() else None
     bodyless = is_http1 or method in ("GET", "HEAD", "OPTIONS", "TRACE", "CONNECT")
-    return 0 if bodyless and not transfer_encoding else None
+    return 0 if bodyless and not is_encoded else None
 
 
 def has_no_body(method: str, status: int) -> bool:
@@ -40,9 +40,9 @@ def harmless(work: Callable[..., _T]) -> Callable[..., Optional[_T]]:
     """Keeps a fault of the emitter's own work away from the app whose messages it looks at; where there is one, it gives nothing."""
 
     @functools.wraps(work)
-    def guarded(*args: Any, **kwargs: Any) -> Optional[_T]:
+    def guarded(*args: Any) -> Optional[_T]:
         try:
-            return work(*args, **kwargs)
+            return work(*args)
         except Exception:
             # What the message held was no message that the emitter knows; the capture ends as it can.
             return None

@@ -87,7 +87,7 @@ def _respond(capture: Capture, request: httpx.Request, response: httpx.Response)
     headers = list(response.headers.raw)
     half = capture.response
     capture._respond(response.status_code, headers)
-    half.filter_body(header(headers, "content-type") or "")
+    half.filter_body(headers)
     if has_no_body(request.method, response.status_code):
         end_call(capture, "")
         half.end()

@@ -4,7 +4,7 @@ import os
 import re
 import time
 import zlib
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x00-\x7f]*)?")
 _LONGEST_TRACEPARENT = 256
@@ -15,12 +15,29 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def new_id(at_us: int) -> str:
-    """A UUIDv7 for a capture that begins at ``at_us`` (microseconds since 1970)."""
-    random = int.from_bytes(os.urandom(10), "big")
-    value = (at_us // 1000 & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | (random >> 68) << 64 | 0b10 << 62 | random & (1 << 62) - 1
-    digits = f"{value:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+class Draws:
+    """Random hex digits, of which many are drawn from the system's random source at once, for each draw is a call into the kernel. Not to be shared
+    with a forked child, which would draw the same."""
+
+    def __init__(self) -> None:
+        self._drawn: List[str] = []
+
+    def draw(self) -> str:
+        """48 digits that nobody else is given: enough for an id, or for a trace with its span."""
+        try:
+            return self._drawn.pop()
+        except IndexError:
+            digits = os.urandom(24 * 64).hex()
+            drawn = [digits[at : at + 48] for at in range(0, len(digits), 48)]
+            self._drawn += drawn[1:]
+            return drawn[0]
+
+
+def new_id(at_us: int, digits: str) -> str:
+    """A UUIDv7 for a capture that begins at ``at_us`` (microseconds since 1970), of random digits (:meth:`Draws.draw`)."""
+    ms = f"{at_us // 1000 & 0xFFFF_FFFF_FFFF:012x}"
+    # Two bits of the fourth group say which kind of UUID this is.
+    return f"{ms[:8]}-{ms[8:]}-7{digits[:3]}-{'89ab'[int(digits[3], 16) & 3]}{digits[4:7]}-{digits[7:19]}"
 
 
 def new_instance() -> str:
@@ -48,13 +65,17 @@ class TraceParent(NamedTuple):
         return cls(text)
 
     @classmethod
-    def new(cls) -> "TraceParent":
+    def new(cls, draws: Optional[Draws] = None) -> "TraceParent":
         """A new trace, marked as sampled."""
-        return cls(f"00-{_not_zero(16)}-{_not_zero(8)}-01")
+        digits = _digits(draws)
+        # An id of zeros alone means none.
+        while not digits[:32].strip("0") or not digits[32:].strip("0"):
+            digits = _digits(draws)
+        return cls(f"00-{digits[:32]}-{digits[32:]}-01")
 
-    def child(self) -> "TraceParent":
+    def child(self, draws: Optional[Draws] = None) -> "TraceParent":
         """The same trace with a span of its own, as an outbound call carries it."""
-        return TraceParent(f"00-{self.trace_id}-{_not_zero(8)}-{self.text[53:55]}")
+        return TraceParent(f"00-{self.trace_id}-{self.new(draws).text[36:52]}-{self.text[53:55]}")
 
     @property
     def trace_id(self) -> str:
@@ -67,12 +88,8 @@ class TraceParent(NamedTuple):
 
 def is_sampled(key: str, rate: float) -> bool:
     """Whether sampling at ``rate`` takes what ``key`` names: the same answer in every process and language."""
-    return rate >= 1 or zlib.crc32(key.encode()) < rate * 4_294_967_296
+    return zlib.crc32(key.encode()) < rate * 4_294_967_296
 
 
-def _not_zero(count: int) -> str:
-    drawn = os.urandom(count)
-    # An id of zeros alone means none.
-    while not any(drawn):
-        drawn = os.urandom(count)
-    return drawn.hex()
+def _digits(draws: Optional[Draws]) -> str:
+    return draws.draw() if draws is not None else os.urandom(24).hex()

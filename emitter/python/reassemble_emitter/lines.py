@@ -49,8 +49,13 @@ def to_json(value: Dict[str, Any]) -> str:
         if 0 < value["rate"] < 0.0001:
             # Python's own spelling of so small a number has an exponent.
             spelled = f"{value['rate']:.6f}".rstrip("0")
-            return "{" + ",".join(f"{_encode(k)}:{spelled if k == 'rate' else _encode(v)}" for k, v in value.items()) + "}"
+            return clean("{" + ",".join(f"{_encode(k)}:{spelled if k == 'rate' else _encode(v)}" for k, v in value.items()) + "}")
     return clean(_encode(value))
+
+
+def members(value: Dict[str, Any]) -> str:
+    """An object's members as :meth:`PartWriter.finish` takes them."""
+    return "," + to_json(value)[1:-1] if value else ""
 
 
 def _escaped(text: str) -> bytes:
@@ -79,6 +84,48 @@ def _cut(escaped: bytes, start: int, room: int) -> int:
     return end
 
 
+def joined(held: Union[bytes, bytearray], data: bytes) -> Union[bytes, bytearray]:
+    """What is held of a body with more of it; what came as one piece is not copied."""
+    if not held:
+        return data
+    if type(held) is bytes:
+        held = bytearray(held)
+    held += data
+    return held
+
+
+def write_part(
+    capture_id: str, part: str, head: str, body: bytes, tail: str, limit: int, put: Callable[[bytes], Any], key: Optional[bytes] = None
+) -> None:
+    """Writes a part of which all is there, as :class:`PartWriter` would: at once where it is a single line, as most parts are."""
+    line = _single_line(capture_id, part, head, body, tail) if key is None and len(head) + len(body) < limit else None
+    if line is not None and len(line) <= limit:
+        put(line)
+    else:
+        PartWriter(capture_id, part, head, limit, put, key).finish(tail, body)
+
+
+def _single_line(capture_id: str, part: str, head: str, body: bytes, tail: str) -> Optional[bytes]:
+    """A part as one line, however long; ``None`` where its body is to be base64."""
+    size, crc = len(body), zlib.crc32(body)
+    start = f'{{"cap1":"{capture_id}","part":"{part}","seq":0,"head":{head}'.encode()
+    end = f',"of":1,"tail":{{"len":{size},"crc":"{crc:08x}"{tail}}}}}\n'.encode()
+    if not body:
+        return start + end
+    try:
+        quoted = encode_basestring(body.decode()).encode()
+    except UnicodeDecodeError:
+        return None
+    if _is_longer_than_base64(quoted, size):
+        return None
+    return b'%s,"text":%s,"crc":"%08x"%s' % (start, quoted, crc, end)
+
+
+def _is_longer_than_base64(quoted: bytes, size: int) -> bool:
+    """Whether a piece of ``size`` bytes is longer as escaped text, here with its quotes, than as base64."""
+    return len(quoted) - 2 > 4 * -(-size // 3)
+
+
 class PartWriter:
     """Writes one part of a capture. Whole lines, newline included, are handed to ``put`` as soon as they are sure.
 
@@ -90,13 +137,14 @@ class PartWriter:
     def __init__(
         self, capture_id: str, part: str, head: str, limit: int, put: Callable[[bytes], Any], key: Optional[bytes] = None
     ) -> None:
-        self._name = f"{capture_id} {part}".encode()
+        self._name = f"{capture_id} {part}"
         self._prefix = f'{{"cap1":"{capture_id}","part":"{part}","seq":'.encode()
         self._limit = limit - (_SIGNATURE if key else 0)
         self._key = key
         self._put = put
         self._seq = -1
-        self._pending = bytearray()
+        # What of the body waits for its line: as it came, or copied where it came in several pieces.
+        self._pending: Union[bytes, bytearray] = b""
         self._binary = False
         self._len = 0
         self._crc = 0
@@ -108,29 +156,29 @@ class PartWriter:
         """Bytes of the body that wait for their line."""
         return len(self._pending)
 
-    def body(self, data: Union[bytes, bytearray, memoryview]) -> None:
+    def body(self, data: bytes) -> None:
         """Takes the next bytes of the body."""
-        self._len += len(data)
-        self._crc = zlib.crc32(data, self._crc)
-        if self._pending:
-            self._pending += data
-        else:
-            self._pending = bytearray(data)
+        self._take(data)
         done = self._pieces(False)
         if done:
-            del self._pending[:done]
+            self._pending = self._pending[done:]
 
-    def finish(self, tail: Dict[str, Any]) -> None:
-        """Ends the part; ``tail`` is the tail without ``len`` and ``crc``."""
-        self._pieces(True)
-        self._pending = bytearray()
-        text = to_json({"len": self._len, "crc": f"{self._crc:08x}", **tail})
+    def finish(self, tail: str = "", last: bytes = b"") -> None:
+        """Ends the part. ``tail`` are the tail's members behind ``len`` and ``crc``, each with a comma before it (see :func:`members`); ``last`` are the
+        last bytes of the body."""
+        if last:
+            self._take(last)
+        if self._pending:
+            self._pieces(True)
+            self._pending = b""
+        text = f'{{"len":{self._len},"crc":"{self._crc:08x}"{tail}}}'
         raw = text.encode()
         escaped = _escaped(text) if self._key else b""
-        whole = b',"tailf":"%s"' % escaped if self._key else b',"tail":' + raw
+        whole = b',"tailf":"%s"' % escaped if self._key else b',"tail":%s' % raw
         for again in (True, False):
-            if len(self._line) + len(self._of()) + len(whole) + _CLOSE <= self._limit:
-                self._line += self._of() + whole
+            of = self._of()
+            if len(self._line) + len(of) + len(whole) + _CLOSE <= self._limit:
+                self._line += of + whole
                 self._end(self._seq + 1, tailf=raw)
                 return
             if again:
@@ -146,6 +194,11 @@ class PartWriter:
         self._line += self._of()
         self._end(self._seq + 1)
 
+    def _take(self, data: bytes) -> None:
+        self._len += len(data)
+        self._crc = zlib.crc32(data, self._crc)
+        self._pending = joined(self._pending, data)
+
     def _start(self) -> None:
         self._seq += 1
         self._line = b"%s%d" % (self._prefix, self._seq)
@@ -157,7 +210,7 @@ class PartWriter:
             return
         headf, piece = self._signed
         said = b"%s %d %s - %d %d %d\n" % (
-            self._name,
+            self._name.encode(),
             self._seq,
             b"-" if of is None else b"%d" % of,
             len(headf),
@@ -238,18 +291,14 @@ class PartWriter:
                 return 0
             window = window[: fault.start]
             text = window.decode()
-        escaped = _escaped(text)
-        if len(escaped) > room:
+        quoted = encode_basestring(text).encode()
+        if len(quoted) - 2 > room:
+            escaped = quoted[1:-1]
             escaped = escaped[: _cut(escaped, 0, room)]
-            window = _unescaped(escaped)
-        if len(escaped) > 4 * -(-len(window) // 3):
+            quoted, window = b'"%s"' % escaped, _unescaped(escaped)
+        size = len(window)
+        if _is_longer_than_base64(quoted, size):
             return 0
-        self._line += b',"text":"%s","crc":"%08x"' % (escaped, zlib.crc32(window))
-        return len(window)
-
-
-def write_meta(
-    capture_id: str, head: Dict[str, Any], limit: int, put: Callable[[bytes], Any], key: Optional[bytes] = None
-) -> None:
-    """Writes a ``meta`` record."""
-    PartWriter(capture_id, "meta", to_json(head), limit, put, key).finish_meta()
+        # A piece that is all of the body so far has its checksum.
+        self._line += b',"text":%s,"crc":"%08x"' % (quoted, self._crc if size == self._len else zlib.crc32(window))
+        return size

@@ -23,6 +23,12 @@ def new_reentrant_lock() -> Any:
     return _original("RLock")()
 
 
+def thread_id() -> int:
+    """Which of the system's threads this one is."""
+    number: int = _original("get_ident")()
+    return number
+
+
 def start_thread(run: Callable[[], None]) -> "_thread.LockType":
     """Runs ``run`` on a thread that the process's end does not wait for. The lock can be taken once it has ended.
 

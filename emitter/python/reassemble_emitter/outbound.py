@@ -9,32 +9,36 @@ from .emitter import Emitter
 from .filters import path_of
 from .http import TRACEPARENT, body_length, harmless, header
 from .identity import TraceParent
-from .writer import Text, header_text
+from .heads import Text, header_text
 
 Headers = List[Tuple[Text, Text]]
 
 
-def begin_call(emitter: Emitter, method: str, url: str, headers: Headers) -> Tuple[Optional[Capture], Optional[str]]:
+def begin_call(emitter: Emitter, method: Text, url: str, headers: Headers) -> Tuple[Optional[Capture], Optional[str]]:
     """The capture of a call, if it is one, and the ``traceparent`` to add where it has none. ``headers`` gain it too."""
-    try:
-        method = header_text(method).upper()
-        if not emitter.lets(method, path_of(url)):
-            return None, None
-        context = current.get()
-        given = header(headers, TRACEPARENT)
-        trace = TraceParent.parse(given)
-        if trace is None:
-            trace = context.trace.child() if context else TraceParent.new()
-        if given is None:
-            headers.append((TRACEPARENT, trace.text))
-        capture = emitter.start("http/1.1", method, url, "out", headers, None, trace, context.id if context else None)
-        if capture is not None:
-            request = capture.request
-            request.filter_body(header(headers, "content-type") or "")
-            request.expected = body_length(header(headers, "content-length"), header(headers, "transfer-encoding"), method, True)
-        return capture, None if given is not None else trace.text
-    except Exception:
-        return None, None
+    return _begin(emitter, method, url, headers) or (None, None)
+
+
+@harmless
+def _begin(emitter: Emitter, method: Text, url: str, headers: Headers) -> Optional[Tuple[Optional[Capture], Optional[str]]]:
+    core = emitter.open_core()
+    method = header_text(method).upper()
+    if core is None or not core.lets(method, path_of(url)):
+        return None
+    context = current.get()
+    given = header(headers, TRACEPARENT)
+    trace = TraceParent.parse(given)
+    if trace is None:
+        trace = context.trace.child(core.draws) if context else TraceParent.new(core.draws)
+    if given is None:
+        headers.append((TRACEPARENT, trace.text))
+    capture = core.start("http/1.1", method, url, "out", headers, None, trace, context.id if context else None)
+    if capture is not None:
+        request = capture.request
+        request.filter_body(headers)
+        is_encoded = header(headers, "transfer-encoding") is not None
+        request.expected = body_length(header(headers, "content-length"), is_encoded, method, True)
+    return capture, None if given is not None else trace.text
 
 
 @harmless

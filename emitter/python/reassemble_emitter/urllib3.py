@@ -90,7 +90,7 @@ def capture_response(begun: Capture, response: Any) -> None:
     headers = list(response.headers.items())
     half = begun.response
     begun._respond(response.status, headers)
-    half.filter_body(header(headers, "content-type") or "")
+    half.filter_body(headers)
     half.expected = getattr(response, "length_remaining", None)
     if half.expected == 0:
         half.end()

@@ -7,9 +7,9 @@ from urllib.parse import quote
 from .capture import DISCONNECTED, Capture, describe
 from .context import CaptureContext, current
 from .emitter import Emitter, context_of
+from .heads import Text
 from .http import body_length, harmless, has_no_body, header, protocol
 from .identity import TraceParent
-from .writer import Text
 
 Environ = Dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -45,30 +45,31 @@ class CaptureMiddleware:
         finally:
             current.reset(token)
 
+    @harmless
     def _begin(self, environ: Environ) -> Optional[Tuple[Optional[Capture], CaptureContext]]:
         """The capture, if it is one, and the context; ``None`` where the request is none of the emitter's business."""
-        try:
-            method = environ["REQUEST_METHOD"]
-            target = _target(environ)
-            if not self.emitter.lets(method, target.partition("?")[0]):
-                return None
-            headers = _headers(environ)
-            trace = TraceParent.parse(environ.get("HTTP_TRACEPARENT")) or TraceParent.new()
-            host = environ.get("HTTP_HOST")
-            url = f"{environ['wsgi.url_scheme']}://{host}{target}" if host and target.startswith("/") else target
-            version = protocol(environ.get("SERVER_PROTOCOL", "HTTP/1.1").rpartition("/")[2])
-            capture = self.emitter.start(version, method, url, "in", headers, _peer(environ), trace, None)
-            if capture is not None:
-                request = capture.request
-                request.expected = body_length(
-                    environ.get("CONTENT_LENGTH"), environ.get("HTTP_TRANSFER_ENCODING"), method, version.startswith("http/1")
-                )
-                request.filter_body(environ.get("CONTENT_TYPE") or "")
-                if request.expected == 0:
-                    request.end()
-            return capture, context_of(capture, trace)
-        except Exception:
+        core = self.emitter.open_core()
+        method = environ["REQUEST_METHOD"]
+        target = _target(environ)
+        if core is None or not core.lets(method, target.partition("?")[0]):
             return None
+        if environ.get("HTTP_UPGRADE", "").strip().lower() == "websocket":
+            # The app answers on the connection itself, where nobody sees the response's head.
+            return None
+        headers = _headers(environ)
+        trace = TraceParent.parse(environ.get("HTTP_TRACEPARENT")) or TraceParent.new(core.draws)
+        host = environ.get("HTTP_HOST")
+        url = f"{environ['wsgi.url_scheme']}://{host}{target}" if host and target.startswith("/") else target
+        version = protocol(environ.get("SERVER_PROTOCOL", "HTTP/1.1").rpartition("/")[2])
+        capture = core.start(version, method, url, "in", headers, _peer(environ), trace, None)
+        if capture is not None:
+            request = capture.request
+            is_encoded = "HTTP_TRANSFER_ENCODING" in environ
+            request.expected = body_length(environ.get("CONTENT_LENGTH"), is_encoded, method, version.startswith("http/1"))
+            request.filter_body(headers)
+            if request.expected == 0:
+                request.end()
+        return capture, context_of(capture, trace)
 
 
 def _target(environ: Environ) -> str:
@@ -143,7 +144,7 @@ class _Exchange:
         if response.begun:
             return
         self._capture._respond(self._status or None, self._headers)
-        response.filter_body(header(self._headers, "content-type") or "")
+        response.filter_body(self._headers)
         length = header(self._headers, "content-length")
         response.expected = int(length) if length and length.isdigit() else None
         if has_no_body(self._method, self._status or 200):
@@ -169,6 +170,11 @@ class _Exchange:
         self._end_request()
         self._capture.response.fail(describe(fault))
 
+    @harmless
+    def assist(self) -> None:
+        """The server has sent all that it will."""
+        self._capture._assist()
+
     def _end_request(self) -> None:
         request = self._capture.request
         if not request.ended:
@@ -183,8 +189,22 @@ def _wrapped(result: Iterable[bytes], exchange: Optional[_Exchange], context: Ca
             for piece in result:
                 exchange.piece(piece)
             exchange.end()
+            if type(result) in (list, tuple):
+                return _SentWhole(result, exchange)
         return result
     return (_SizedBody if hasattr(result, "__len__") else _Body)(result, exchange, context)
+
+
+class _SentWhole(List[bytes]):
+    """A list that is captured already, whose server says when it has sent it."""
+
+    def __init__(self, pieces: Iterable[bytes], exchange: _Exchange) -> None:
+        super().__init__(pieces)
+        self._exchange = exchange
+
+    def close(self) -> None:
+        """Called by the server when it has sent all."""
+        self._exchange.assist()
 
 
 class _Body:
@@ -229,6 +249,7 @@ class _Body:
             current.reset(token)
             if self._exchange is not None:
                 self._exchange.give_up()
+                self._exchange.assist()
 
 
 class _SizedBody(_Body):

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import uuid
 import weakref
 
 import pytest
@@ -208,7 +209,9 @@ def test_errors_are_captured_though_they_were_left_out(make, log):
         ("application/json; charset=utf-8", [b'{"pass', b'word":1}'], b'{"password":"[redacted]"}', {}),
         ("application/problem+json", [b'{"pwd":1}'], b'{"pwd":"[redacted]"}', {}),
         ("application/x-www-form-urlencoded", [b"pwd=1&a=2"], b"pwd=[redacted]&a=2", {}),
-        ("application/json", [b"{"], b"", {"error": "redact_syntax", "truncated": True, "full_len": 1}),
+        ("application/json", [b'{"pwd"'], b"", {"error": "redact_syntax", "truncated": True, "full_len": 6}),
+        # What names nothing that is listed need not be read.
+        ("application/json", [b"{"], b"{", {}),
         ("application/json", [b'"' + b"x" * 90, b"x" * 50], b"", {"error": "redact_buffer", "truncated": True, "full_len": 141}),
         ("application/json", [], b"", {}),
         ("text/plain", [b'{"pwd":1}'], b'{"pwd":1}', {}),
@@ -374,13 +377,25 @@ def test_an_output_that_is_not_read_holds_nobody_up():
     child.stdout.close()
 
 
-def test_a_client_that_hung_up_is_no_error_of_the_apps(make, log):
+def test_no_response_is_an_error_whatever_the_cause(make, log):
     emitter = make(sample_rate=0, errors="always")
-    capture = emitter.begin("http/1.1", "GET", "/", direction="in")
+    capture = emitter.begin("http/1.1", "GET", "/left", direction="in")
     capture.response.fail("client disconnected")
     capture.finish()
+    emitter.begin("http/1.1", "GET", "/dropped").request_body(b"asked")
+    gc.collect()
     emitter.shutdown()
-    assert log.exchanges() == [] and emitter.counts().sampled_out == 1
+    left, dropped = log.exchanges()
+    assert (left.req.head["why"], left.res.tail["error"]) == ("error", "client disconnected")
+    assert (dropped.req.body, dropped.req.head["why"], dropped.res.tail["error"]) == (b"asked", "error", "cancelled")
+    assert emitter.counts()[:4] == (2, 2, 0, 0)
+
+
+def test_what_there_is_no_room_to_hold_is_dropped(make, log):
+    emitter = make(sample_rate=0, errors="always", queue_limit=0)
+    assert emitter.begin("http/1.1", "GET", "/").id is None
+    emitter.shutdown()
+    assert emitter.counts()[:4] == (0, 0, 1, 0) and log.metas()[-1]["dropped"] == 1
 
 
 def test_headers_may_be_a_mapping_of_anything(make, log):
@@ -422,3 +437,26 @@ def test_many_threads_lose_nothing(make, log):
     assert sorted(e.req.head["n"] for e in exchanges) == list(range(1, 401))
     assert sum(len(e.res.body) for e in exchanges) == 8 * sum(range(50))
     assert emitter.counts()[:4] == (400, 400, 0, 0) and emitter._core.queue._bytes == 0
+
+
+def test_an_empty_body_of_a_type_that_is_left_out_is_whole(make, log):
+    emitter = make(skip_body_types=["image/*"])
+    for body in (b"", b"123"):
+        with emitter.begin("http/1.1", "GET", "/") as capture:
+            capture.respond(200, [("Content-Type", "image/png")])
+            capture.response.filter_body([("Content-Type", "image/png")])
+            capture.response_body(body)
+    emitter.shutdown()
+    empty, cut = log.exchanges()
+    assert "truncated" not in empty.res.tail
+    assert (cut.res.body, cut.res.tail["truncated"], cut.res.tail["full_len"]) == (b"", True, 3)
+
+
+def test_ids_and_traces_are_each_drawn_for_themselves():
+    emitter = Emitter(Settings(output=os.devnull))
+    draws = emitter.open_core().draws
+    traces = [TraceParent.new(draws) for _ in range(200)]
+    assert all(TraceParent.parse(trace.text) for trace in traces) and len({trace.trace_id for trace in traces}) == 200
+    ids = {emitter.begin("x", "y", "z").id for _ in range(200)}
+    assert len(ids) == 200 and all(uuid.UUID(id).version == 7 and uuid.UUID(id).variant == uuid.RFC_4122 for id in ids)
+    emitter.shutdown()

@@ -142,3 +142,22 @@ def test_the_middleware_keeps_to_wsgi(make, log):
     result.close()
     emitter.shutdown()
     assert (log.only().req.body, log.only().res.body) == (b"abc", b"ab")
+
+
+def test_a_websocket_is_left_alone(make, log):
+    environ = {"HTTP_CONNECTION": "Upgrade", "HTTP_UPGRADE": "WebSocket"}
+    setup_testing_defaults(environ)
+    seen = []
+
+    def app(environ, start_response):
+        seen.append((environ["wsgi.input"], start_response))
+        return []
+
+    def start_response(status, headers, exc_info=None):
+        raise AssertionError("nothing is said here")
+
+    emitter = make()
+    given = environ["wsgi.input"]
+    assert CaptureMiddleware(app, emitter)(environ, start_response) == []
+    emitter.shutdown()
+    assert seen == [(given, start_response)] and log.exchanges() == []

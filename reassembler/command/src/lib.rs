@@ -13,8 +13,10 @@ mod metrics;
 mod options;
 mod report;
 mod run;
+mod service;
 mod shell;
 mod signals;
 mod verify;
 
+pub use service::service_config;
 pub use shell::main;

@@ -22,8 +22,11 @@ const SUMMARY_VERSION: u32 = 1;
 pub(crate) fn perform(resolved: &Resolved, options: &MergeArgs, screen: &Screen) -> Result<u8, Failure> {
     refuse_meaningless(resolved)?;
     let report = &resolved.settings.report;
-    let config =
-        MergeConfig { process: config::process(resolved)?, store: config::store(resolved)?, dry_run: options.dry_run };
+    let config = MergeConfig {
+        process: config::process(resolved)?,
+        store: config::store(resolved, config::destination(resolved)?)?,
+        dry_run: options.dry_run,
+    };
     let bar = bar(screen, report.quiet || report.no_progress);
     let merged = merge(&config, &mut |progress| {
         if let Some(bar) = &bar {

@@ -96,7 +96,7 @@ fn exit_code(outcome: &Outcome, input: &InputConfig, stopped: &Stopped) -> Resul
         return Ok(u8::try_from(code & 0xff).unwrap_or(EXIT_FAILURE));
     }
     let status = &outcome.status;
-    let endless = !input.follow.is_empty();
+    let endless = input.is_endless();
     if stopped.by_signal() {
         let unread = status.files_read_bytes < status.files_total_bytes;
         if unread && !endless {

@@ -1,6 +1,6 @@
 //! Putting a run together: the state, the destination, the inputs and the threads, from a [`Config`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,14 +15,16 @@ use reassemble_store::{
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use crate::config::{Compression, Config, DestinationConfig, StoreConfig};
+use crate::config::{CloudWatchConfig, Compression, Config, DestinationConfig, StoreConfig};
 use crate::core::{Clock, Commits, Core, CoreMessage, Files, Flushes, Waker};
 use crate::deliver::Deliveries;
 use crate::forward::{Admission, Fed, Feed, Forwarder};
 use crate::input_row;
 use crate::intake::{Intake, IntakeConfig};
 use crate::ledger::Ledger;
+use crate::log_groups::{FIRST_GROUP_ID, LogGroups};
 use crate::merge::Noter;
+use crate::objects::Objects;
 use crate::patient::PatientSpool;
 use crate::process::Processor;
 use crate::queue::{Receiver, Sender, queue};
@@ -75,6 +77,7 @@ pub(crate) struct Builder {
     pub(crate) deliveries: Option<Deliveries>,
     /// Notes the keys of objects before they are stored.
     pub(crate) noter: Option<Noter>,
+    pub(crate) log_groups: Option<LogGroups>,
     pub(crate) pipe: Option<Pipe>,
     pub(crate) passing_ids: Box<dyn FnMut() -> InputId + Send>,
     forwarders: Vec<JoinHandle<()>>,
@@ -141,6 +144,7 @@ impl Builder {
             feed: None,
             deliveries: None,
             noter: None,
+            log_groups: None,
             pipe: None,
             passing_ids,
             forwarders: Vec::new(),
@@ -180,6 +184,16 @@ impl Builder {
         Ok(())
     }
 
+    /// Starts to read log groups, from the positions in the state. Called by those alone who read any: what it needs is large.
+    pub(crate) fn read_groups(&self, config: &CloudWatchConfig) -> Result<LogGroups, RunError> {
+        let rows = self.restored.inputs.iter().filter(|(id, _)| is_group(*id));
+        let mut positions = Vec::new();
+        for (id, row) in rows {
+            positions.push((InputId(*id), decode_row(*id, row)?.0));
+        }
+        LogGroups::start(config, positions, self.config.store.memory_bytes, &self.runtime, self.waker.clone())
+    }
+
     /// Starts the threads.
     pub(crate) fn finish(self) -> Result<Run, RunError> {
         let Builder { config, board, spool, restored, gauges, runtime, .. } = self;
@@ -198,10 +212,11 @@ impl Builder {
         let mut carried = HashMap::new();
         let mut records = Vec::new();
         for (id, row) in restored.inputs {
-            let (record, carry) = input_row::decode(&row)
-                .ok_or_else(|| RunError::Restore(format!("the position of input {id} in the state cannot be read")))?;
-            carried.extend(carry.map(|carry| (InputId(id), carry)));
-            records.push((InputId(id), record));
+            let (record, carry) = decode_row(id, &row)?;
+            if !is_group(id) {
+                carried.extend(carry.map(|carry| (InputId(id), carry)));
+                records.push((InputId(id), record));
+            }
         }
         let input = &config.input;
         let tail = if input.follow.is_empty() { None } else { Some(open_tail(&config, records, self.waker.clone())?) };
@@ -212,20 +227,27 @@ impl Builder {
             memory_bytes: config.store.memory_bytes / ASSEMBLER_SHARE,
             signing: config.signing.clone(),
             processor: self.processor.clone(),
+            read_at_us: input.read_at_us,
         };
         let mut intake = Intake::new(intake, reader.clone(), &base, carried, store.clone())?;
         intake.set_time(Duration::ZERO, crate::core::wall_us());
+        let mut objects = VecDeque::new();
+        for config in &input.objects {
+            objects.push_back(Objects::open(config, &runtime)?);
+        }
         let files: Vec<PathBuf> = input.files.iter().filter(|path| *path != Path::new("-")).cloned().collect();
         let ages = !config.input.follow.is_empty()
             || config.input.stdin
             || !self.forwarders.is_empty()
-            || self.deliveries.is_some();
+            || self.deliveries.is_some()
+            || self.log_groups.is_some();
         let core = Core {
             intake,
             tail,
             files: Files {
                 total_bytes: files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).sum(),
                 waiting: files.into(),
+                objects,
                 current: None,
                 max_line_bytes: input.max_line_bytes,
                 next_id: self.passing_ids,
@@ -234,6 +256,7 @@ impl Builder {
             pipe: self.pipe,
             feed: self.feed.map(|feed| Feed { queue: feed.receiver }),
             deliveries: self.deliveries,
+            log_groups: self.log_groups,
             flushes: Flushes::default(),
             inbox: self.core_inbox,
             woken: self.waker.woken.clone(),
@@ -384,6 +407,16 @@ pub(crate) async fn connect(to: &DestinationConfig) -> Result<Destination, Store
     })
 }
 
+/// Whether an input's id is a log group's.
+fn is_group(id: u64) -> bool {
+    (FIRST_GROUP_ID..FIRST_PASSING_ID).contains(&id)
+}
+
+fn decode_row(id: u64, row: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), RunError> {
+    input_row::decode(row)
+        .ok_or_else(|| RunError::Restore(format!("the position of input {id} in the state cannot be read")))
+}
+
 /// Opens the state that was named, or the destination's own. Runs over pipes alone take the first of its slots that is free.
 fn open_spool(config: &Config) -> Result<(Spool, Restored, PathBuf), StateError> {
     let open = |dir: PathBuf| {
@@ -394,7 +427,10 @@ fn open_spool(config: &Config) -> Result<(Spool, Restored, PathBuf), StateError>
         return open(dir.clone());
     }
     let input = &config.input;
-    let has_positions = !input.follow.is_empty() || input.files.iter().any(|path| path != Path::new("-"));
+    let has_positions = !input.follow.is_empty()
+        || input.cloudwatch.is_some()
+        || !input.objects.is_empty()
+        || input.files.iter().any(|path| path != Path::new("-"));
     if has_positions {
         return open(state_dir::for_files(&config.store.to));
     }

@@ -6,6 +6,8 @@ use reassemble_sources::{InputId, WholeFile};
 
 use crate::builder::connect;
 use crate::config::{Config, DestinationConfig};
+use crate::log_groups;
+use crate::objects::look;
 use crate::process::Processor;
 use crate::run::RunError;
 use crate::state_dir;
@@ -36,7 +38,11 @@ pub fn check(config: &Config) -> Vec<Check> {
                 .map_err(|error| error.to_string()),
         });
     }
+    for objects in &config.input.objects {
+        checks.push(Check { what: format!("objects {objects}"), result: look(objects) });
+    }
     checks.extend(config.input.follow.iter().map(|pattern| followed(pattern)));
+    checks.extend(config.input.cloudwatch.iter().flat_map(log_groups::check));
     checks.push(state(config));
     checks.push(destination(&config.store.to));
     checks

@@ -1,18 +1,40 @@
 //! What a run is told: one validated structure, made by the command line from flags, environment and file.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use reassemble_formats::Envelope;
 pub use reassemble_formats::sign::KeyRing;
 
+/// Log groups of CloudWatch Logs that are read. Region, endpoint and credentials come from the usual chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CloudWatchConfig {
+    /// Names or ARNs; a `*` at the end of a name stands for all that begin with it.
+    pub groups: Vec<String>,
+    /// What the names of streams begin with; empty for all.
+    pub stream_prefix: String,
+    /// No event before this time, in milliseconds since the epoch; `None`: none before the first start.
+    pub since_ms: Option<i64>,
+    /// Read to this time, in milliseconds since the epoch, and end; `None`: the groups are followed.
+    pub until_ms: Option<i64>,
+    /// How often a group is asked that is read to its end.
+    pub interval: Duration,
+    /// How much later than its time an event may become visible.
+    pub overlap: Duration,
+}
+
 /// Where lines are read from.
 #[derive(Clone, Debug, Default)]
 pub struct InputConfig {
+    /// Log groups to read.
+    pub cloudwatch: Option<CloudWatchConfig>,
     /// Paths and globs to follow.
     pub follow: Vec<String>,
     /// Files to read to their end, in this order; `-` is standard input.
     pub files: Vec<PathBuf>,
+    /// Objects to read to their end, behind the files and in this order.
+    pub objects: Vec<ObjectsConfig>,
     /// Whether standard input is read.
     pub stdin: bool,
     /// Whether standard input's ordinary lines go on to standard output.
@@ -25,6 +47,42 @@ pub struct InputConfig {
     pub max_line_bytes: usize,
     /// How often followed files are looked at where no events come.
     pub poll_interval: Duration,
+    /// When lines count as read, in microseconds since the Unix epoch; `None`: when they are read. It stands in what has no usable time of its
+    /// own, so runs over the same lines store the same bytes where it is the same.
+    pub read_at_us: Option<i64>,
+}
+
+/// Objects of a bucket that are read as files are.
+#[derive(Clone, Debug)]
+pub struct ObjectsConfig {
+    /// The bucket's name.
+    pub bucket: String,
+    /// All objects below this are meant, as below a folder; where there are none, the one of this key. Without slashes at its ends, empty for the
+    /// whole bucket.
+    pub key: String,
+    /// How to talk to the store.
+    pub options: S3Options,
+}
+
+impl ObjectsConfig {
+    /// The bucket, as one connects to it.
+    pub(crate) fn place(&self) -> DestinationConfig {
+        let ObjectsConfig { bucket, options, .. } = self;
+        DestinationConfig::S3 { bucket: bucket.clone(), prefix: String::new(), options: options.clone() }
+    }
+}
+
+impl fmt::Display for ObjectsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+impl InputConfig {
+    /// Whether reading ends by a signal alone.
+    pub fn is_endless(&self) -> bool {
+        !self.follow.is_empty() || self.cloudwatch.as_ref().is_some_and(|groups| groups.until_ms.is_none())
+    }
 }
 
 /// Compression of stored batches.

@@ -19,6 +19,8 @@ use crate::deliver::Deliveries;
 use crate::forward::Feed;
 use crate::intake::{COMMIT_CLOSED, Intake};
 use crate::ledger::Ledger;
+use crate::log_groups::LogGroups;
+use crate::objects::{Next, Objects};
 use crate::queue::{Popped, Receiver, Sender};
 use crate::run::{RunError, StatusBoard};
 use crate::store_thread::{CommitRequest, StoreGauges, StoreMessage};
@@ -90,6 +92,7 @@ pub(crate) struct Core {
     pub(crate) pipe: Option<Pipe>,
     pub(crate) feed: Option<Feed>,
     pub(crate) deliveries: Option<Deliveries>,
+    pub(crate) log_groups: Option<LogGroups>,
     pub(crate) flushes: Flushes,
     pub(crate) inbox: Receiver<CoreMessage>,
     pub(crate) woken: Arc<AtomicBool>,
@@ -104,9 +107,10 @@ pub(crate) struct Core {
     pub(crate) commits: Commits,
 }
 
-/// Files that are read to their end, one after the other.
+/// Files that are read to their end, one after the other, and then objects.
 pub(crate) struct Files {
     pub(crate) waiting: VecDeque<PathBuf>,
+    pub(crate) objects: VecDeque<Objects>,
     pub(crate) current: Option<WholeFile>,
     pub(crate) max_line_bytes: usize,
     pub(crate) next_id: Box<dyn FnMut() -> InputId + Send>,
@@ -163,7 +167,7 @@ impl Core {
         if end == End::Stopped {
             self.drain_pipes(stopped_at);
         }
-        // What no later run can read is closed; followed and whole files will be read again, and their captures wait for them.
+        // What no later run can read is closed; followed and whole files and log groups will be read again, and their captures wait for them.
         let bounded = self.tail.is_none() && end == End::Inputs;
         if bounded || self.reads_once() {
             while self.intake.finish() {
@@ -237,6 +241,12 @@ impl Core {
             round.caught_up = false;
             round.ended = false;
         }
+        if let Some(groups) = &mut self.log_groups {
+            let progress = groups.read(READ_BUDGET_BYTES, &mut self.intake)?;
+            round.read |= progress.read;
+            round.caught_up &= progress.caught_up;
+            round.ended &= progress.ended;
+        }
         self.read_pipes(&mut round);
         Ok(round)
     }
@@ -249,8 +259,11 @@ impl Core {
     /// One round while the spool is full. The wrapper and pass-through never wait for storing: what is admitted is taken, and new captures
     /// are shed before they come here.
     fn read_only_feed(&mut self) -> Round {
-        let others_are_done =
-            self.tail.is_none() && self.pipe.is_none() && self.deliveries.is_none() && self.files.is_done();
+        let others_are_done = self.tail.is_none()
+            && self.pipe.is_none()
+            && self.deliveries.is_none()
+            && self.log_groups.is_none()
+            && self.files.is_done();
         let mut round = Round { read: false, caught_up: false, ended: self.feed.is_some() && others_are_done };
         self.read_feed(&mut round);
         Round { caught_up: false, ..round }
@@ -419,6 +432,11 @@ impl Core {
                 inputs.push((id.0, row));
             }
         }
+        if let Some(groups) = &mut self.log_groups {
+            inputs.extend(
+                groups.changed_positions().map(|(id, record)| (id.0, Some(crate::input_row::encode(&record, None)))),
+            );
+        }
         let ledger = self.intake.ledger().clone();
         self.commits.bytes_at_last = ledger.bytes_read;
         self.commits.last = Instant::now();
@@ -507,10 +525,13 @@ impl Files {
     /// Reads on in the current file, or opens the next. False where there is none left.
     fn read(&mut self, intake: &mut Intake) -> bool {
         if self.current.is_none() {
-            let Some(path) = self.waiting.pop_front() else { return false };
-            match WholeFile::open((self.next_id)(), &path, self.max_line_bytes) {
-                Ok(file) => self.current = Some(file),
-                Err(error) => self.refused(&path, &error, intake),
+            if let Some(path) = self.waiting.pop_front() {
+                match WholeFile::open((self.next_id)(), &path, self.max_line_bytes) {
+                    Ok(file) => self.current = Some(file),
+                    Err(error) => self.refused(&path, &error, intake),
+                }
+            } else if !self.next_object(intake) {
+                return false;
             }
         }
         if let Some(file) = &mut self.current {
@@ -523,8 +544,30 @@ impl Files {
         true
     }
 
+    /// Opens the next object, if it has come. False where there is none left.
+    fn next_object(&mut self, intake: &mut Intake) -> bool {
+        let Some(objects) = self.objects.front_mut() else { return false };
+        match objects.next() {
+            Next::NotYet => {}
+            Next::Object { name, bytes, reader } => {
+                let id = (self.next_id)();
+                self.current = Some(WholeFile::from_reader(id, &name, bytes, reader, self.max_line_bytes));
+            }
+            Next::Failed(why) => {
+                tracing::error!("{why}");
+                intake.ledger().input_failures += 1;
+            }
+            Next::End => {
+                self.done_bytes += objects.listed_bytes() - objects.opened_bytes();
+                self.total_bytes += objects.listed_bytes();
+                self.objects.pop_front();
+            }
+        }
+        true
+    }
+
     fn is_done(&self) -> bool {
-        self.waiting.is_empty() && self.current.is_none()
+        self.waiting.is_empty() && self.objects.is_empty() && self.current.is_none()
     }
 
     fn refused(&mut self, path: &std::path::Path, error: &SourceError, intake: &mut Intake) {
@@ -534,6 +577,7 @@ impl Files {
 
     fn progress(&self) -> (u64, u64) {
         let current = self.current.as_ref().map_or(0, |file| file.progress().consumed_bytes);
-        (self.done_bytes + current, self.total_bytes)
+        let listed: u64 = self.objects.iter().map(Objects::listed_bytes).sum();
+        (self.done_bytes + current, self.total_bytes + listed)
     }
 }

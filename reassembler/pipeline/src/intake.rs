@@ -43,12 +43,15 @@ pub(crate) struct IntakeConfig {
     pub(crate) signing: Option<SigningConfig>,
     /// What is done to exchanges.
     pub(crate) processor: Arc<Processor>,
+    /// When lines count as read; `None`: by the wall clock.
+    pub(crate) read_at_us: Option<i64>,
 }
 
 /// Takes what the inputs deliver and hands finished exchanges to the store thread.
 pub(crate) struct Intake {
     envelope: Envelope,
     max_line_bytes: usize,
+    read_at_us: Option<i64>,
     inputs: HashMap<InputId, Input>,
     /// What an earlier run had half joined, until its input opens.
     carried: HashMap<InputId, Vec<u8>>,
@@ -121,14 +124,14 @@ impl Intake {
             store_gone: false,
             crowded: false,
         };
-        let IntakeConfig { envelope, max_line_bytes, .. } = config;
-        Ok(Intake { envelope, max_line_bytes, inputs: HashMap::new(), carried, work })
+        let IntakeConfig { envelope, max_line_bytes, read_at_us, .. } = config;
+        Ok(Intake { envelope, max_line_bytes, read_at_us, inputs: HashMap::new(), carried, work })
     }
 
     /// Sets the clocks: the assembler's, and the wall's in microseconds since the Unix epoch.
     pub(crate) fn set_time(&mut self, now: Duration, wall_us: i64) {
         self.work.now = now;
-        self.work.wall_us = wall_us;
+        self.work.wall_us = self.read_at_us.unwrap_or(wall_us);
     }
 
     /// The counts of this run so far.
@@ -143,6 +146,11 @@ impl Intake {
     /// Bytes read in this run so far.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.work.ledger.bytes_read
+    }
+
+    /// An input's position moved without a line of its own: the next commit should keep it.
+    pub(crate) fn position_moved(&mut self) {
+        self.work.dirty = true;
     }
 
     /// Whether open captures take all the memory that they may: reading waits for the commit after which some can be put away.

@@ -18,6 +18,7 @@ mod input_row;
 mod intake;
 pub mod ledger;
 mod lines;
+mod log_groups;
 pub mod merge;
 mod objects;
 mod patient;
@@ -27,6 +28,7 @@ pub mod run;
 mod signatures;
 mod state_dir;
 mod store_thread;
+mod stored_objects;
 pub mod verify;
 
 pub use check::{Check, check};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use reassemble_cloudwatch::LogsError;
 use reassemble_sources::{Pipe, PipeConfig, SourceError};
 use reassemble_store::{StateError, StoreError, Uploader};
 use serde::Serialize;
@@ -75,6 +76,17 @@ pub enum RunError {
     /// An input.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Log groups of CloudWatch Logs.
+    #[error(transparent)]
+    LogGroups(#[from] LogsError),
+    /// Objects that are to be read.
+    #[error("cannot read {place}: {source}")]
+    Objects {
+        /// The bucket and key.
+        place: String,
+        /// What the store says.
+        source: StoreError,
+    },
     /// The destination's configuration.
     #[error(transparent)]
     Destination(#[from] StoreError),
@@ -104,7 +116,9 @@ impl RunError {
             self,
             RunError::Retention
                 | RunError::Source(SourceError::Pattern { .. })
+                | RunError::LogGroups(LogsError::Config(_))
                 | RunError::Destination(StoreError::Config(_))
+                | RunError::Objects { source: StoreError::Config(_), .. }
         )
     }
 }
@@ -160,7 +174,7 @@ const PIPE_QUEUE_BYTES: usize = 1 << 20;
 /// How long uploads under way may take once nobody waits for more.
 const UPLOAD_GRACE: Duration = Duration::from_millis(100);
 
-/// Starts a run over files and standard input.
+/// Starts a run over files, log groups and standard input.
 ///
 /// # Errors
 /// Where the configuration, the state or an input's set-up is at fault.
@@ -175,6 +189,9 @@ pub fn start(config: Config, status: Arc<StatusBoard>) -> Result<Run, RunError> 
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
         let id = (builder.passing_ids)();
         builder.pipe = Some(Pipe::spawn(id, "stdin", std::io::stdin(), config, wake)?);
+    }
+    if let Some(groups) = &input.cloudwatch {
+        builder.log_groups = Some(builder.read_groups(groups)?);
     }
     builder.finish()
 }

@@ -176,13 +176,15 @@ impl StoreThread {
         };
         let problems = &mut exchange.problems;
         if let Some(request) = &mut exchange.request {
-            let encodings = self.processor.encodings(exchange.complete, request.headers.as_ref(), request.body_enc.as_deref());
+            let encodings =
+                self.processor.encodings(exchange.complete, request.headers.as_ref(), request.body_enc.as_deref());
             if bodies.store(&mut request.body, assembled.request_pieces(), &encodings, problems)? {
                 request.body_enc = None;
             }
         }
         if let Some(response) = &mut exchange.response {
-            let encodings = self.processor.encodings(exchange.complete, response.headers.as_ref(), response.body_enc.as_deref());
+            let encodings =
+                self.processor.encodings(exchange.complete, response.headers.as_ref(), response.body_enc.as_deref());
             if bodies.store(&mut response.body, assembled.response_pieces(), &encodings, problems)? {
                 response.body_enc = None;
             }

@@ -46,12 +46,12 @@ impl Codec {
 }
 
 /// Counts the bytes that pass, for progress.
-struct Counted<R> {
-    inner: R,
+struct Counted {
+    inner: Box<dyn Read + Send>,
     count: Arc<AtomicU64>,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl Read for Counted {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buf)?;
         self.count.fetch_add(read as u64, Ordering::Relaxed);
@@ -59,60 +59,70 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A reader of what `source` holds once decompressed, and the count of bytes taken from `source`. gzip files of several members and
-/// zstd files of several frames are read to the end of the last.
-pub(crate) fn decompress<R: Read + Send + 'static>(
-    source: R,
-    codec: Codec,
-) -> io::Result<(Box<dyn Read + Send>, Arc<AtomicU64>)> {
+/// The same reader, and the count of bytes taken from it.
+pub(crate) fn counted(source: impl Read + Send + 'static) -> (Box<dyn Read + Send>, Arc<AtomicU64>) {
     let count = Arc::new(AtomicU64::new(0));
-    let counted = Counted { inner: source, count: Arc::clone(&count) };
-    let reader: Box<dyn Read + Send> = match codec {
-        Codec::Plain => Box::new(counted),
-        Codec::Gzip => Box::new(Members::new(counted)),
-        Codec::Zstd => Box::new(zstd::stream::read::Decoder::new(counted)?),
-    };
-    Ok((reader, count))
+    (Box::new(Counted { inner: Box::new(source), count: Arc::clone(&count) }), count)
 }
 
-/// gzip members one after another. Zero bytes behind the last one are padding, as they are for gzip itself.
-struct Members<R: Read> {
-    decoder: Option<flate2::bufread::GzDecoder<BufReader<R>>>,
+/// A reader of what `source` holds once decompressed. gzip files of several members and zstd files of several frames are read to the end of
+/// the last.
+pub(crate) fn decompress(source: Box<dyn Read + Send>, codec: Codec) -> io::Result<Box<dyn Read + Send>> {
+    Ok(match codec {
+        Codec::Plain => source,
+        Codec::Gzip => Box::new(Members::new(source)),
+        Codec::Zstd => Box::new(zstd::stream::read::Decoder::new(source)?),
+    })
+}
+
+/// gzip members one after another. Zero bytes behind the last one are padding, as they are for gzip itself. A source that has nothing yet
+/// (`WouldBlock`) is asked again at the same place.
+struct Members<R: Read>(Place<R>);
+
+enum Place<R: Read> {
+    Member(Box<flate2::bufread::GzDecoder<BufReader<R>>>),
+    /// Behind a member.
+    Between(BufReader<R>),
+    End,
 }
 
 impl<R: Read> Members<R> {
     fn new(source: R) -> Self {
         let source = BufReader::with_capacity(INPUT_BYTES, source);
-        Self { decoder: Some(flate2::bufread::GzDecoder::new(source)) }
+        Self(Place::Member(Box::new(flate2::bufread::GzDecoder::new(source))))
     }
 }
 
 impl<R: Read> Read for Members<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
-            let Some(decoder) = &mut self.decoder else { return Ok(0) };
-            let read = decoder.read(buf)?;
-            if read > 0 || buf.is_empty() {
-                return Ok(read);
-            }
-            let Some(mut source) = self.decoder.take().map(flate2::bufread::GzDecoder::into_inner) else {
-                return Ok(0);
-            };
-            loop {
-                let ahead = source.fill_buf()?;
-                match ahead.iter().position(|byte| *byte != 0) {
-                    _ if ahead.is_empty() => return Ok(0),
-                    Some(padding) => {
-                        source.consume(padding);
-                        break;
+            match &mut self.0 {
+                Place::End => return Ok(0),
+                Place::Member(decoder) => {
+                    let read = decoder.read(buf)?;
+                    if read > 0 || buf.is_empty() {
+                        return Ok(read);
                     }
-                    None => {
-                        let padding = ahead.len();
-                        source.consume(padding);
+                }
+                Place::Between(source) => {
+                    let ahead = source.fill_buf()?;
+                    if ahead.is_empty() {
+                        self.0 = Place::End;
+                        continue;
+                    }
+                    let all = ahead.len();
+                    let padding = ahead.iter().take_while(|byte| **byte == 0).count();
+                    source.consume(padding);
+                    if padding == all {
+                        continue;
                     }
                 }
             }
-            self.decoder = Some(flate2::bufread::GzDecoder::new(source));
+            self.0 = match std::mem::replace(&mut self.0, Place::End) {
+                Place::Member(decoder) => Place::Between(decoder.into_inner()),
+                Place::Between(source) => Place::Member(Box::new(flate2::bufread::GzDecoder::new(source))),
+                Place::End => Place::End,
+            };
         }
     }
 }
@@ -147,7 +157,8 @@ mod tests {
         file.extend(gzip(b"two\n"));
         file.extend([0; 512]);
         let length = file.len() as u64;
-        let (mut reader, count) = decompress(io::Cursor::new(file), Codec::Gzip).unwrap();
+        let (source, count) = counted(io::Cursor::new(file));
+        let mut reader = decompress(source, Codec::Gzip).unwrap();
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "one\ntwo\n");
@@ -159,10 +170,39 @@ mod tests {
         for broken in
             [[gzip(b"one\n"), gzip(b"two\n")[..12].to_vec()].concat(), [gzip(b"one\n"), b"rubbish".to_vec()].concat()]
         {
-            let (mut reader, _) = decompress(io::Cursor::new(broken), Codec::Gzip).unwrap();
+            let mut reader = decompress(Box::new(io::Cursor::new(broken)), Codec::Gzip).unwrap();
             let mut bytes = Vec::new();
             assert!(reader.read_to_end(&mut bytes).is_err());
             assert!(bytes.starts_with(b"one\n"));
+        }
+    }
+
+    /// Gives one byte at a time, and nothing yet before each.
+    struct Slow(io::Cursor<Vec<u8>>, bool);
+
+    impl Read for Slow {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 { Err(io::ErrorKind::WouldBlock.into()) } else { self.0.read(&mut buf[..1]) }
+        }
+    }
+
+    #[test]
+    fn a_source_that_has_nothing_yet_is_asked_again() {
+        let text = "one\ntwo\n".repeat(100);
+        let (head, tail) = text.as_bytes().split_at(77);
+        let gzip = [gzip(head), vec![0; 3], gzip(tail), vec![0; 3]].concat();
+        for (codec, bytes) in [(Codec::Gzip, gzip), (Codec::Zstd, zstd::encode_all(text.as_bytes(), 1).unwrap())] {
+            let mut reader = decompress(Box::new(Slow(io::Cursor::new(bytes), false)), codec).unwrap();
+            let (mut read, mut buffer) = (Vec::new(), [0; 64]);
+            loop {
+                match reader.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(count) => read.extend_from_slice(&buffer[..count]),
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}"),
+                }
+            }
+            assert!(read == text.as_bytes(), "{codec:?}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! positions from which to go on. Nothing here knows what a capture line is, nor where exchanges go.
 //!
 //! - [`Tail`] follows files through rotation, truncation, compression and restarts;
-//! - [`WholeFile`] reads one file, compressed or not, to its end;
+//! - [`WholeFile`] reads one file, compressed or not, or what CloudWatch Logs delivered ([`payload`]), to its end;
 //! - [`Pipe`] reads what cannot be read again, on a thread of its own, with back-pressure;
 //! - [`LineSplitter`] is the bounded line buffer beneath the last two.
 //!
@@ -14,6 +14,7 @@
 mod compression;
 mod error;
 mod lines;
+pub mod payload;
 mod pipe;
 mod tail;
 mod whole_file;

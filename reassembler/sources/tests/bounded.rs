@@ -254,3 +254,77 @@ fn the_core_is_woken_when_something_comes() {
     woken.recv_timeout(Duration::from_secs(5)).unwrap();
     assert_eq!(pipe.try_next(&mut seen), PipeState::Closed);
 }
+
+fn sample(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/logs").join(name)
+}
+
+fn sorted_lines(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn an_object_of_firehose_is_read_as_the_lines_that_were_logged() {
+    let logged = std::fs::read(sample("shop.plain.log")).unwrap();
+    let object = std::fs::read(sample("cloudwatch/firehose.gz")).unwrap();
+    let mut plain = Vec::new();
+    flate2::read::MultiGzDecoder::new(&object[..]).read_to_end(&mut plain).unwrap();
+    // Firehose compresses what is compressed already, unless it is told not to.
+    for form in [object.clone(), gzip(&object), plain.clone(), zstd::encode_all(&plain[..], 1).unwrap()] {
+        for budget in [5_000, 1 << 20] {
+            let seen = read_whole(&form, budget);
+            assert_eq!(seen.events, ["opened", "closed"]);
+            assert!(sorted_lines(&seen.bytes) == sorted_lines(&logged));
+        }
+    }
+}
+
+#[test]
+fn an_apps_json_log_is_not_taken_for_a_payload() {
+    let log = b"{\"messageType\":\"DATA_MESSAGE\",\"n\":1}\n{\"owner\":\"1\",\"logGroup\":\"g\"}\n".repeat(3_000);
+    for form in [log.clone(), gzip(&log)] {
+        assert!(read_whole(&form, 1 << 20).bytes == log);
+    }
+}
+
+#[test]
+fn a_payloads_damage_is_told_a_few_times_and_then_counted() {
+    let document =
+        br#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[{"message":"m"}]}"#;
+    let damaged = [&document[..document.len() - 2], document].concat().repeat(25);
+    let seen = read_whole(&damaged, 1 << 20);
+    assert_eq!(seen.bytes, b"m\n".repeat(50));
+    assert_eq!(seen.events.len(), 1 + 10 + 1 + 1, "{:?}", seen.events);
+    let second = format!("at byte {} of what it holds", 2 * document.len() - 2);
+    assert!(seen.events[2].contains(&second), "{}", seen.events[2]);
+    assert!(seen.events[11].starts_with("failed 15 more places of"), "{}", seen.events[11]);
+}
+
+/// Gives a few bytes at a time, and nothing yet before each.
+struct Hesitant(io::Cursor<Vec<u8>>, bool);
+
+impl Read for Hesitant {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.1 = !self.1;
+        let len = buf.len().min(10_007);
+        if self.1 { Err(io::ErrorKind::WouldBlock.into()) } else { self.0.read(&mut buf[..len]) }
+    }
+}
+
+#[test]
+fn a_reader_that_has_nothing_yet_is_asked_again() {
+    let text = text();
+    for form in [text.clone(), gzip(&text), zstd::encode_all(&text[..], 1).unwrap()] {
+        let length = form.len() as u64;
+        let reader = Hesitant(io::Cursor::new(form), false);
+        let mut whole = WholeFile::from_reader(InputId(1), "s3://bucket/key", length, reader, MAX);
+        let mut seen = Seen::default();
+        assert!(!whole.read(1 << 20, &mut seen).done, "nothing came yet");
+        while !whole.read(1 << 20, &mut seen).done {}
+        assert!(seen.bytes == text);
+        assert_eq!(seen.events, ["opened", "closed"]);
+        assert_eq!(whole.progress().consumed_bytes, length);
+    }
+}

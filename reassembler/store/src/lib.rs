@@ -12,8 +12,10 @@
 //!   the hash of its bytes, so doing it again writes the same object.
 //! - Memory and descriptors are bounded by [`SpoolConfig`], however many partitions, exchanges or sealed objects there are.
 //!
-//! The spool is blocking and belongs to one thread; destinations, the uploader and `lifecycle::apply` are async. AWS stops here.
+//! The spool is blocking and belongs to one thread; destinations, the uploader and `lifecycle::apply` are async. AWS stops here,
+//! but for inputs that are AWS's, which call it through [`aws`].
 
+pub mod aws;
 mod batch_file;
 mod checksum;
 mod destination;
@@ -23,6 +25,7 @@ mod object;
 mod spool;
 mod upload;
 
+pub use aws::trust_only;
 pub use batch_file::BatchFile;
 pub use checksum::ContentHash;
 pub use destination::{

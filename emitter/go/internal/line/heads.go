@@ -78,12 +78,17 @@ type MetaHead struct {
 	Begun, Finished, Dropped, SampledOut uint64
 }
 
-// JSON gives the head's canonical text.
-func (h *RequestHead) JSON() string {
+// Head is a part's head.
+type Head interface {
+	// json gives the head's canonical text, in into's memory where it suffices.
+	json(into []byte) []byte
+}
+
+func (h *RequestHead) json(into []byte) []byte {
 	if h.Unordered {
 		SortPairs(h.Headers)
 	}
-	o := object(make([]byte, 0, 512))
+	o := object(into[:0])
 	o = o.time(h.Time).text("service", h.Service).text("host", h.Host).text("inst", h.Inst).number("n", h.N)
 	o = o.text("dir", h.Dir).text("proto", h.Proto).text("method", h.Method).text("url", h.URL)
 	o = o.pairs("headers", h.Headers).text("peer", h.Peer).text("trace", h.Trace).text("parent", h.Parent)
@@ -96,25 +101,23 @@ func (h *RequestHead) JSON() string {
 	return o.text("why", h.Why).text("body_enc", h.BodyEnc).flag("oneway", h.OneWay).end()
 }
 
-// JSON gives the head's canonical text.
-func (h *ResponseHead) JSON() string {
+func (h *ResponseHead) json(into []byte) []byte {
 	if h.Unordered {
 		SortPairs(h.Headers)
 	}
-	o := object(make([]byte, 0, 256))
+	o := object(into[:0])
 	return o.time(h.Time).number("us", h.US).status(h.Status).pairs("headers", h.Headers).text("body_enc", h.BodyEnc).end()
 }
 
-// JSON gives the head's canonical text.
-func (h *MetaHead) JSON() string {
-	o := object(make([]byte, 0, 256))
+func (h *MetaHead) json(into []byte) []byte {
+	o := object(into[:0])
 	o = o.time(h.Time).text("service", h.Service).text("host", h.Host).text("inst", h.Inst)
 	o = o.number("begun", Of(h.Begun)).number("finished", Of(h.Finished))
 	return o.number("dropped", Of(h.Dropped)).number("sampled_out", Of(h.SampledOut)).end()
 }
 
-func (t *Tail) json(length uint64, crc uint32) string {
-	o := object(make([]byte, 0, 128)).number("len", Of(length))
+func (t *Tail) json(into []byte, length uint64, crc uint32) []byte {
+	o := object(into[:0]).number("len", Of(length))
 	o = append(o.key("crc"), '"')
 	o = append(appendCRC(o, crc), '"')
 	o = o.number("us", t.US).status(t.Status)
@@ -152,7 +155,7 @@ func (o object) text(name, value string) object {
 	if value == "" {
 		return o
 	}
-	return appendString(o.key(name), value)
+	return AppendString(o.key(name), value)
 }
 
 func (o object) time(at time.Time) object {
@@ -192,7 +195,7 @@ func (o object) pairs(name string, pairs []Pair) object {
 		if at > 0 {
 			o = append(o, ',')
 		}
-		o = append(appendString(append(o, '['), pair.Name), ',')
+		o = append(AppendString(append(o, '['), pair.Name), ',')
 		o = append(appendHeaderValue(o, pair.Value), ']')
 	}
 	return append(o, ']')
@@ -208,18 +211,18 @@ func (o object) tags(tags []Pair) object {
 		if at+1 < len(sorted) && sorted[at+1].Name == tag.Name {
 			continue
 		}
-		o = append(appendString(append(o, open), tag.Name), ':')
-		o = appendString(o, tag.Value)
+		o = append(AppendString(append(o, open), tag.Name), ':')
+		o = AppendString(o, tag.Value)
 		open = ','
 	}
 	return append(o, '}')
 }
 
-func (o object) end() string {
+func (o object) end() []byte {
 	if len(o) == 0 {
-		return "{}"
+		o = append(o, '{')
 	}
-	return string(append(o, '}'))
+	return append(o, '}')
 }
 
 // SortPairs sorts by name and leaves repeats in their order.

@@ -58,8 +58,8 @@ func appendEscapedWithin[T string | []byte](out []byte, text T, room int) ([]byt
 	return append(out, text[start:end]...), end
 }
 
-// appendString appends a whole JSON string; what is not UTF-8 in it becomes U+FFFD.
-func appendString(out []byte, text string) []byte {
+// AppendString appends a whole JSON string; what is not UTF-8 in it becomes U+FFFD.
+func AppendString(out []byte, text string) []byte {
 	if !utf8.ValidString(text) {
 		text = strings.ToValidUTF8(text, "\uFFFD")
 	}
@@ -71,11 +71,11 @@ func appendString(out []byte, text string) []byte {
 // that number (L-3.5).
 func appendHeaderValue(out []byte, value string) []byte {
 	if utf8.ValidString(value) {
-		return appendString(out, value)
+		return AppendString(out, value)
 	}
 	var text strings.Builder
 	for at := range len(value) {
 		text.WriteRune(rune(value[at]))
 	}
-	return appendString(out, text.String())
+	return AppendString(out, text.String())
 }

@@ -45,29 +45,40 @@ type Part struct {
 	limit    int
 	signer   *Signer
 
-	head string
+	head []byte
 	// open is the line that goes on: its start and head. Empty before the first line is begun.
 	open []byte
 	// headf is the fragment of the head that stands on the open line, for its signature.
-	headf string
+	headf []byte
 	seq   uint64
 	// base64 says that the rest of the body is.
 	base64 bool
 	// pending is body that no line has taken: at most what the open line may hold.
 	pending []byte
+	tail    []byte
 	length  uint64
 	crc     uint32
 }
 
-// NewPart begins a part; head is the text of its head as JSON gives it. signer is nil where lines are not signed; it is shared by parts of
-// one goroutine.
-func NewPart(id, name, head string, limit int, signer *Signer) *Part {
-	p := &Part{id: id, name: name, head: head, limit: limit, signer: signer}
-	if signer != nil {
-		p.limit -= signatureBytes
-	}
+// NewPart begins a part. signer is nil where lines are not signed; it is shared by parts of one goroutine.
+func NewPart(id, name string, head Head, limit int, signer *Signer) *Part {
+	p := &Part{}
+	p.Reset(id, name, head, limit, signer)
 	return p
 }
+
+// Reset begins another part in the memory of one that is finished.
+func (p *Part) Reset(id, name string, head Head, limit int, signer *Signer) {
+	if signer != nil {
+		limit -= signatureBytes
+	}
+	*p = Part{
+		id: id, name: name, limit: limit, signer: signer, head: head.json(p.head), open: p.open[:0], pending: p.pending[:0], tail: p.tail,
+	}
+}
+
+// Memory is how many bytes the part holds for itself.
+func (p *Part) Memory() int { return cap(p.head) + cap(p.open) + cap(p.pending) + cap(p.tail) }
 
 // Body takes the next bytes of the body and appends to out the lines that they complete.
 func (p *Part) Body(out, body []byte) []byte {
@@ -98,7 +109,7 @@ func (p *Part) take(out, body []byte) []byte {
 	for {
 		window := p.window()
 		if window == 0 {
-			out = p.endLine(out, piece{}, "", false)
+			out = p.endLine(out, nil, nil, false)
 			continue
 		}
 		// One byte more than the window shows that the body goes on behind it.
@@ -106,7 +117,7 @@ func (p *Part) take(out, body []byte) []byte {
 			break
 		}
 		used := p.putPiece(rest[:window], true)
-		out = p.endLine(out, used, "", false)
+		out = p.endLine(out, used, nil, false)
 		rest = rest[len(used):]
 	}
 	p.pending = append(p.pending[:0], rest...)
@@ -121,39 +132,39 @@ func (p *Part) Finish(out []byte, tail *Tail) []byte {
 	for len(rest) > 0 {
 		window := min(p.window(), len(rest))
 		if window == 0 {
-			out = p.endLine(out, piece{}, "", false)
+			out = p.endLine(out, nil, nil, false)
 			continue
 		}
 		last = p.putPiece(rest[:window], window < len(rest))
 		rest = rest[len(last):]
 		if len(rest) > 0 {
-			out = p.endLine(out, last, "", false)
+			out = p.endLine(out, last, nil, false)
 			last = nil
 		}
 	}
-	text := tail.json(p.length, p.crc)
-	if out, ended := p.putTail(out, last, text); ended {
+	p.tail = tail.json(p.tail, p.length, p.crc)
+	if out, ended := p.putTail(out, last); ended {
 		return out
 	}
-	out = p.endLine(out, last, "", false)
-	if out, ended := p.putTail(out, nil, text); ended {
+	out = p.endLine(out, last, nil, false)
+	if out, ended := p.putTail(out, nil); ended {
 		return out
 	}
-	return p.putTailFragments(out, text)
+	return p.putTailFragments(out)
 }
 
 // AppendMeta appends a `meta` record.
-func AppendMeta(out []byte, id, head string, limit int, signer *Signer) []byte {
+func AppendMeta(out []byte, id string, head *MetaHead, limit int, signer *Signer) []byte {
 	p := NewPart(id, Meta, head, limit, signer)
 	out = p.begin(out)
 	before := len(p.open)
 	p.open = p.appendOf(p.open)
 	if len(p.open)+closeBytes > p.limit {
 		p.open = p.open[:before]
-		out = p.endLine(out, nil, "", false)
+		out = p.endLine(out, nil, nil, false)
 		p.open = p.appendOf(p.open)
 	}
-	return p.endLine(out, nil, "", true)
+	return p.endLine(out, nil, nil, true)
 }
 
 // begin is L-4.2: opens the first line with the head, or writes its fragments up to the last.
@@ -165,11 +176,9 @@ func (p *Part) begin(out []byte) []byte {
 	const key = `,"head":`
 	if p.signer == nil && len(p.open)+len(key)+len(p.head)+closeBytes <= p.limit {
 		p.open = append(append(p.open, key...), p.head...)
-		p.head = ""
 		return out
 	}
 	rest := p.head
-	p.head = ""
 	for {
 		room := p.limit - len(p.open) - fragmentBytes - closeBytes
 		var used int
@@ -177,10 +186,10 @@ func (p *Part) begin(out []byte) []byte {
 		p.open, used = appendEscapedWithin(p.open, rest, room)
 		p.open = append(p.open, '"')
 		p.headf, rest = rest[:used], rest[used:]
-		if rest == "" {
+		if len(rest) == 0 {
 			return out
 		}
-		out = p.endLine(out, nil, "", false)
+		out = p.endLine(out, nil, nil, false)
 	}
 }
 
@@ -258,16 +267,16 @@ func withoutCutCharacter(text []byte) []byte {
 }
 
 // putTail is L-4.9: `of` and the tail onto the open line, which ends the part; false where they do not fit.
-func (p *Part) putTail(out []byte, last piece, tail string) ([]byte, bool) {
+func (p *Part) putTail(out []byte, last piece) ([]byte, bool) {
 	before := len(p.open)
 	p.open = p.appendOf(p.open)
-	signed := ""
+	var signed []byte
 	if p.signer != nil {
-		signed = tail
+		signed = p.tail
 		p.open = append(p.open, `,"tailf":"`...)
-		p.open = append(appendEscaped(p.open, tail), '"')
+		p.open = append(appendEscaped(p.open, p.tail), '"')
 	} else {
-		p.open = append(append(p.open, `,"tail":`...), tail...)
+		p.open = append(append(p.open, `,"tail":`...), p.tail...)
 	}
 	if len(p.open)+closeBytes > p.limit {
 		p.open = p.open[:before]
@@ -277,8 +286,8 @@ func (p *Part) putTail(out []byte, last piece, tail string) ([]byte, bool) {
 }
 
 // putTailFragments is L-4.10.
-func (p *Part) putTailFragments(out []byte, tail string) []byte {
-	for {
+func (p *Part) putTailFragments(out []byte) []byte {
+	for tail := p.tail; ; {
 		before := len(p.open)
 		p.open = p.appendOf(p.open)
 		room := p.limit - len(p.open) - fragmentBytes - closeBytes
@@ -306,13 +315,13 @@ func (p *Part) openLine() {
 }
 
 // endLine gives the open line out and, where it is not the last, opens the next.
-func (p *Part) endLine(out []byte, body piece, tailf string, isLast bool) []byte {
+func (p *Part) endLine(out []byte, body piece, tailf []byte, isLast bool) []byte {
 	out = append(out, p.open...)
 	if p.signer != nil {
 		out = p.signer.appendSignature(out, p, body, tailf, isLast)
 	}
 	out = append(out, '}', '\n')
-	p.headf = ""
+	p.headf = nil
 	if !isLast {
 		p.seq++
 		p.openLine()

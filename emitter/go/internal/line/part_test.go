@@ -14,7 +14,8 @@ import (
 
 // written gives a part's lines where its body arrives in pieces of such sizes.
 func written(body []byte, limit int, signer *Signer, size func() int) []byte {
-	part := NewPart("c-1", Response, `{"status":200,"headers":[["é","`+strings.Repeat("x", 300)+`"]]}`, limit, signer)
+	head := &ResponseHead{Status: Status{Code: 200}, Headers: []Pair{{"é", strings.Repeat("x", 300)}}}
+	part := NewPart("c-1", Response, head, limit, signer)
 	var out []byte
 	for len(body) > 0 {
 		n := min(size(), len(body))
@@ -50,6 +51,19 @@ func TestLinesDependOnTheBodyAloneAndSayItWhole(t *testing.T) {
 	}
 }
 
+func TestAPartInAnothersMemoryIsAsOneInItsOwn(t *testing.T) {
+	head := &ResponseHead{Status: Status{Text: strings.Repeat("\"", 400)}}
+	part := NewPart("c-1", Request, &RequestHead{URL: strings.Repeat("x", 3000)}, MinLimit, NewSigner(strings.Repeat("k", 32)))
+	part.Finish(part.Body(nil, bytes.Repeat([]byte{0xff}, 5000)), &Tail{Error: strings.Repeat("e", 900)})
+	part.Reset("c-2", Response, head, MinLimit, nil)
+	body := bytes.Repeat([]byte("text"), 300)
+	again := part.Finish(part.Body(nil, body), &Tail{Error: "e"})
+	own := NewPart("c-2", Response, head, MinLimit, nil)
+	if want := own.Finish(own.Body(nil, body), &Tail{Error: "e"}); !bytes.Equal(again, want) {
+		t.Errorf("got\n%s\nwant\n%s", again, want)
+	}
+}
+
 func joined(t *testing.T, lines []byte, limit int) (body []byte) {
 	t.Helper()
 	seq := 0
@@ -82,14 +96,14 @@ func TestHeadsAreCanonicalWhateverTheAppSays(t *testing.T) {
 		Tags: []Pair{{"b", "1"}, {"a", "2"}, {"b", "3"}},
 	}
 	const want = `{"ts":"2026-01-02T02:04:05.000006Z","method":"a` + "\uFFFD" + `b","headers":[],"tags":{"a":"2","b":"3"},"rate":0.333333}`
-	if got := head.JSON(); got != want {
+	if got := string(head.json(nil)); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	response := ResponseHead{Headers: []Pair{{"B", "1"}, {"A", "3"}, {"B", "0"}, {"A", "2"}}, Unordered: true}
-	if got := response.JSON(); got != `{"headers":[["A","3"],["A","2"],["B","1"],["B","0"]]}` {
+	if got := string(response.json(nil)); got != `{"headers":[["A","3"],["A","2"],["B","1"],["B","0"]]}` {
 		t.Errorf("got %s", got)
 	}
-	if got := (&ResponseHead{}).JSON(); got != "{}" {
+	if got := string((&ResponseHead{}).json(nil)); got != "{}" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -106,11 +120,11 @@ func TestSecretsAreChecked(t *testing.T) {
 }
 
 func TestTheSmallestPartsAreOneLine(t *testing.T) {
-	out := NewPart("c", Request, "{}", MinLimit, nil).Finish(nil, &Tail{})
+	out := NewPart("c", Request, &RequestHead{}, MinLimit, nil).Finish(nil, &Tail{})
 	if !bytes.HasSuffix(out, []byte(`,"head":{},"of":1,"tail":{"len":0,"crc":"00000000"}}`+"\n")) {
 		t.Errorf("%s", out)
 	}
-	part := NewPart("c", Request, "{}", MinLimit, nil)
+	part := NewPart("c", Request, &RequestHead{}, MinLimit, nil)
 	out = part.Finish(part.Body(nil, []byte{0xff}), &Tail{})
 	if !bytes.Contains(out, []byte(`"b64":"`+base64.StdEncoding.EncodeToString([]byte{0xff})+`"`)) {
 		t.Errorf("%s", out)

@@ -50,7 +50,7 @@ func NewSigner(secret string) *Signer {
 	return &Signer{mac: hmac.New(sha256.New, []byte(secret))}
 }
 
-func (s *Signer) appendSignature(out []byte, p *Part, body piece, tailf string, isLast bool) []byte {
+func (s *Signer) appendSignature(out []byte, p *Part, body piece, tailf []byte, isLast bool) []byte {
 	b := append(append(s.prelude[:0], p.id...), ' ')
 	b = append(append(b, p.name...), ' ')
 	b = append(strconv.AppendUint(b, p.seq, 10), ' ')
@@ -68,7 +68,7 @@ func (s *Signer) appendSignature(out []byte, p *Part, body piece, tailf string, 
 	s.mac.Reset()
 	s.mac.Write(b)
 	s.mac.Write(body)
-	s.mac.Write([]byte(tailf))
+	s.mac.Write(tailf)
 	s.sum = s.mac.Sum(s.sum[:0])
 	out = append(out, `,"sig":"`...)
 	return append(hex.AppendEncode(out, s.sum[:16]), '"')

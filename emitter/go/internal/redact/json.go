@@ -1,7 +1,9 @@
 package redact
 
 import (
+	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -15,6 +17,15 @@ func (r *Redactor) JSON(body []byte) ([]byte, bool) {
 	if !utf8.Valid(body) {
 		return nil, false
 	}
+	if !r.inJSON().finds(body) {
+		// Nothing is listed, however the text is read.
+		return body, true
+	}
+	return r.withoutSecrets(body)
+}
+
+// withoutSecrets reads a body whether a name may stand in it or not.
+func (r *Redactor) withoutSecrets(body []byte) ([]byte, bool) {
 	s := scan{in: body, redactor: r}
 	for s.space(); s.at < len(s.in); s.space() {
 		if !s.value(0) {
@@ -33,6 +44,8 @@ type scan struct {
 	at       int
 	redactor *Redactor
 	out      []byte
+	// name has room for one in lowercase.
+	name []byte
 	// copied is up to where the input stands in out.
 	copied int
 }
@@ -116,7 +129,7 @@ func (s *scan) object(depth int) bool {
 
 // member reads a value, and leaves it out where its name is listed: what within it is listed too goes with it.
 func (s *scan) member(name []byte, depth int) bool {
-	if !s.redactor.isName(nameOf(name)) {
+	if !s.isSecret(name[1 : len(name)-1]) {
 		return s.value(depth)
 	}
 	start, out, copied := s.at, s.out, s.copied
@@ -191,7 +204,7 @@ func (s *scan) escape() bool {
 }
 
 func (s *scan) word(word string) bool {
-	if !strings.HasPrefix(string(s.in[s.at:min(s.at+len(word), len(s.in))]), word) {
+	if string(s.in[s.at:min(s.at+len(word), len(s.in))]) != word {
 		return false
 	}
 	s.at += len(word)
@@ -223,14 +236,16 @@ func (s *scan) digits() bool {
 	return s.at > start
 }
 
-// nameOf reads a name's text from its string.
-func nameOf(quoted []byte) string {
-	inner := quoted[1 : len(quoted)-1]
-	if strings.IndexByte(string(inner), '\\') < 0 {
-		return string(inner)
+// isSecret tells whether a name, as it stands between its quotes, is listed.
+func (s *scan) isSecret(name []byte) bool {
+	if bytes.IndexByte(name, '\\') >= 0 {
+		var unescaped string
+		// The string was read strictly, so that this can't fail.
+		_ = json.Unmarshal(slices.Concat([]byte{'"'}, name, []byte{'"'}), &unescaped)
+		name = []byte(unescaped)
+	} else if !s.redactor.inJSON().finds(name) {
+		return false
 	}
-	var name string
-	// The string was read strictly, so that this can't fail.
-	_ = json.Unmarshal(quoted, &name)
-	return name
+	s.name = appendLower(s.name[:0], name)
+	return s.redactor.isName(s.name)
 }

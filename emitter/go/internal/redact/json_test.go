@@ -25,7 +25,7 @@ func TestWhatIsTakenForJSONIsJSONAndStaysIt(t *testing.T) {
 			text.WriteString(words[random.IntN(len(words))])
 		}
 		body := []byte(text.String())
-		redacted, ok := r.JSON(bytes.Clone(body))
+		redacted, ok := r.withoutSecrets(bytes.Clone(body))
 		if json.Valid(body) && utf8.Valid(body) {
 			valid++
 			if !ok || !json.Valid(redacted) {
@@ -35,9 +35,12 @@ func TestWhatIsTakenForJSONIsJSONAndStaysIt(t *testing.T) {
 		if !ok {
 			continue
 		}
-		again, ok := r.JSON(bytes.Clone(redacted))
+		again, ok := r.withoutSecrets(bytes.Clone(redacted))
 		if !ok || !bytes.Equal(again, redacted) {
 			t.Fatalf("%q became %q, and again %q", body, redacted, again)
+		}
+		if quick, ok := r.JSON(bytes.Clone(body)); !ok || !bytes.Equal(quick, redacted) {
+			t.Fatalf("%q became %q where names are looked for first, and %q where it is read", body, quick, redacted)
 		}
 		values := json.NewDecoder(bytes.NewReader(body))
 		values.UseNumber()
@@ -64,7 +67,7 @@ func TestDepthIsBoundedAlsoUnderAListedName(t *testing.T) {
 	if _, ok := r.JSON(nested(maxDepth + 1)); ok {
 		t.Error("too deep and taken")
 	}
-	if _, ok := r.JSON(bytes.Repeat([]byte("["), 10_000_000)); ok {
+	if _, ok := r.JSON(append([]byte(`{"pwd":`), bytes.Repeat([]byte("["), 10_000_000)...)); ok {
 		t.Error("endless and taken")
 	}
 }

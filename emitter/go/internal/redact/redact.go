@@ -4,8 +4,10 @@
 package redact
 
 import (
+	"bytes"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Redacted stands in a secret's place.
@@ -29,11 +31,20 @@ var (
 type Redactor struct {
 	headers            []string
 	names, query, kept []pattern
+	// inJSON finds the names' texts, and what may spell a character of one by its number.
+	inJSON func() *search
 }
 
 // New starts with the lists by default.
 func New() *Redactor {
 	r := &Redactor{headers: slices.Clone(defaultHeaders)}
+	r.inJSON = sync.OnceValue(func() *search {
+		texts := []string{`\u`}
+		for _, name := range r.names {
+			texts = append(texts, string(name.text))
+		}
+		return newSearch(texts...)
+	})
 	for _, name := range defaultNames {
 		r.AddName(name)
 	}
@@ -60,23 +71,22 @@ func (r *Redactor) KeepName(name string) { r.kept = append(r.kept, newPattern(na
 // Header gives a header's value as it may be captured.
 func (r *Redactor) Header(name, value string) string {
 	for _, listed := range r.headers {
-		if len(listed) == len(name) && lower(name) == listed {
+		if len(listed) == len(name) && isLowerOf(listed, name) {
 			return Redacted
 		}
 	}
 	return value
 }
 
-// isName tells whether what stands under a name in JSON is a secret.
-func (r *Redactor) isName(name string) bool {
-	name = lower(name)
+// isName tells whether what stands under a name, in lowercase, is a secret.
+func (r *Redactor) isName(name []byte) bool {
 	return fits(r.names, name) && !fits(r.kept, name)
 }
 
 // isParameter tells whether a parameter's value is a secret; its name stands as in the URL or form.
 func (r *Redactor) isParameter(name string, inQuery bool) bool {
-	name = lower(strings.TrimSpace(unescape(name)))
-	return (fits(r.names, name) || inQuery && fits(r.query, name)) && !fits(r.kept, name)
+	lowered := appendLower(nil, []byte(strings.TrimSpace(unescape(name))))
+	return r.isName(lowered) || inQuery && fits(r.query, lowered) && !fits(r.kept, lowered)
 }
 
 // URL gives a URL as it may be captured: without userinfo, and listed query parameters without their values.
@@ -189,46 +199,56 @@ func nibble(b byte) byte {
 	return b | 0x20 - 'a' + 10
 }
 
-// lower is of ASCII letters alone; most texts have none to change.
-func lower(text string) string {
+// lower is of ASCII letters alone.
+func lower(text string) string { return string(appendLower(nil, []byte(text))) }
+
+func appendLower(out, text []byte) []byte {
+	for _, b := range text {
+		out = append(out, lowerByte(b))
+	}
+	return out
+}
+
+func lowerByte(b byte) byte {
+	if 'A' <= b && b <= 'Z' {
+		return b | 0x20
+	}
+	return b
+}
+
+// isLowerOf tells whether a text of the same length is this one in lowercase.
+func isLowerOf[T string | []byte](lowered string, text T) bool {
 	for at := range len(text) {
-		if b := text[at]; 'A' <= b && b <= 'Z' {
-			out := []byte(text)
-			for at, b := range out {
-				if 'A' <= b && b <= 'Z' {
-					out[at] = b | 0x20
-				}
-			}
-			return string(out)
+		if lowerByte(text[at]) != lowered[at] {
+			return false
 		}
 	}
-	return text
+	return true
 }
 
 // pattern is a name in lowercase, with an optional `*` at each end.
 type pattern struct {
-	text               string
+	text               []byte
 	openStart, openEnd bool
 }
 
 func newPattern(text string) pattern {
-	p := pattern{text: lower(text)}
-	p.text, p.openStart = strings.CutPrefix(p.text, "*")
-	p.text, p.openEnd = strings.CutSuffix(p.text, "*")
-	return p
+	text, openStart := strings.CutPrefix(lower(text), "*")
+	text, openEnd := strings.CutSuffix(text, "*")
+	return pattern{[]byte(text), openStart, openEnd}
 }
 
-func fits(patterns []pattern, name string) bool {
+func fits(patterns []pattern, name []byte) bool {
 	return slices.ContainsFunc(patterns, func(p pattern) bool {
 		switch {
 		case p.openStart && p.openEnd:
-			return strings.Contains(name, p.text)
+			return bytes.Contains(name, p.text)
 		case p.openStart:
-			return strings.HasSuffix(name, p.text)
+			return bytes.HasSuffix(name, p.text)
 		case p.openEnd:
-			return strings.HasPrefix(name, p.text)
+			return bytes.HasPrefix(name, p.text)
 		default:
-			return name == p.text
+			return bytes.Equal(name, p.text)
 		}
 	})
 }

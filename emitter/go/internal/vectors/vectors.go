@@ -111,22 +111,27 @@ func Emit(vector []byte, feed string) (string, error) {
 	if err := strict.Decode(&h); err != nil {
 		return "", fmt.Errorf("head: %w", err)
 	}
-	text, err := h.json(v.Part)
-	if err != nil {
-		return "", err
-	}
 	var signer *line.Signer
 	if v.Key != "" {
 		signer = line.NewSigner(v.Key)
 	}
 	if v.Part == line.Meta {
-		return string(line.AppendMeta(nil, v.ID, text, v.Limit, signer)), nil
+		return string(line.AppendMeta(nil, v.ID, h.meta(), v.Limit, signer)), nil
+	}
+	var begun line.Head
+	switch v.Part {
+	case line.Request:
+		begun = h.request()
+	case line.Response:
+		begun = h.response()
+	default:
+		return "", fmt.Errorf("part %q is none of req, res and meta", v.Part)
 	}
 	arrivals, err := v.arrivals(feed)
 	if err != nil {
 		return "", err
 	}
-	part := line.NewPart(v.ID, v.Part, text, v.Limit, signer)
+	part := line.NewPart(v.ID, v.Part, begun, v.Limit, signer)
 	var out []byte
 	for _, body := range arrivals {
 		out = part.Body(out, body)
@@ -157,36 +162,35 @@ func (v *emitVector) arrivals(feed string) ([][]byte, error) {
 	}
 }
 
-func (h *head) json(part string) (string, error) {
-	var at time.Time
-	if h.TS != nil {
-		at = *h.TS
+func (h *head) at() time.Time {
+	if h.TS == nil {
+		return time.Time{}
 	}
-	switch part {
-	case line.Request:
-		tags := make([]line.Pair, 0, len(h.Tags))
-		for name, value := range h.Tags {
-			tags = append(tags, line.Pair{Name: name, Value: value})
-		}
-		request := line.RequestHead{
-			Time: at, Service: h.Service, Host: h.Host, Inst: h.Inst, N: number(h.N), Dir: h.Dir, Proto: h.Proto, Method: h.Method,
-			URL: h.URL, Headers: pairs(h.Headers), Peer: h.Peer, Trace: h.Trace, Parent: h.Parent, Tags: tags, Rate: h.Rate, Why: h.Why,
-			BodyEnc: h.BodyEnc, OneWay: h.OneWay,
-		}
-		return request.JSON(), nil
-	case line.Response:
-		response := line.ResponseHead{
-			Time: at, US: number(h.US), Status: line.Status(h.Status), Headers: pairs(h.Headers), BodyEnc: h.BodyEnc,
-		}
-		return response.JSON(), nil
-	case line.Meta:
-		meta := line.MetaHead{
-			Time: at, Service: h.Service, Host: h.Host, Inst: h.Inst, Begun: h.Begun, Finished: h.Finished, Dropped: h.Dropped,
-			SampledOut: h.SampleOut,
-		}
-		return meta.JSON(), nil
-	default:
-		return "", fmt.Errorf("part %q is none of req, res and meta", part)
+	return *h.TS
+}
+
+func (h *head) request() *line.RequestHead {
+	tags := make([]line.Pair, 0, len(h.Tags))
+	for name, value := range h.Tags {
+		tags = append(tags, line.Pair{Name: name, Value: value})
+	}
+	return &line.RequestHead{
+		Time: h.at(), Service: h.Service, Host: h.Host, Inst: h.Inst, N: number(h.N), Dir: h.Dir, Proto: h.Proto, Method: h.Method,
+		URL: h.URL, Headers: pairs(h.Headers), Peer: h.Peer, Trace: h.Trace, Parent: h.Parent, Tags: tags, Rate: h.Rate, Why: h.Why,
+		BodyEnc: h.BodyEnc, OneWay: h.OneWay,
+	}
+}
+
+func (h *head) response() *line.ResponseHead {
+	return &line.ResponseHead{
+		Time: h.at(), US: number(h.US), Status: line.Status(h.Status), Headers: pairs(h.Headers), BodyEnc: h.BodyEnc,
+	}
+}
+
+func (h *head) meta() *line.MetaHead {
+	return &line.MetaHead{
+		Time: h.at(), Service: h.Service, Host: h.Host, Inst: h.Inst, Begun: h.Begun, Finished: h.Finished, Dropped: h.Dropped,
+		SampledOut: h.SampleOut,
 	}
 }
 

@@ -8,7 +8,7 @@ const { syncBuiltinESMExports } = require('node:module');
 const { currentContext } = require('../context.js');
 const { childTraceparent, newTraceparent, parseTraceparent } = require('../identity.js');
 const { quietly } = require('../quietly.js');
-const { followIncoming, followOutgoing, receivedHead, sentHead, sentTrailers } = require('./messages.js');
+const { follow, IncomingFollower, OutgoingFollower, receivedHead, sentHead, sentTrailers } = require('./messages.js');
 
 /** Captures the calls of both modules from now on; what it returns undoes that. */
 function instrumentClient(core) {
@@ -50,41 +50,35 @@ function callTrace(given) {
 
 /** Decides on a call, and captures it. */
 function followCall(core, message) {
-  const [path] = message.path.split(/[?#]/, 1);
-  if (!core.letsHttp(message.method, path)) return;
+  if (!core.letsHttp(message.method, message.path)) return;
   const given = message.getHeader('traceparent');
   const cause = callTrace(given);
   if (given === undefined && !message.headersSent) message.setHeader('traceparent', cause.trace);
-  new Call(core, message, cause);
+  follow(new Call(core, message, cause));
 }
 
 /** A call under way. It begins with its head: until then the app may set headers. */
-class Call {
-  #core;
-  #message;
+class Call extends OutgoingFollower {
   #cause;
   #halves;
   #hasDecided = false;
   #error;
 
   constructor(core, message, cause) {
-    this.#core = core;
-    this.#message = message;
+    super(core, message);
     this.#cause = cause;
-    followOutgoing(message, () => this.#begin(), (data, encoding) => this.#halves?.request.body(data, encoding));
-    const { emit } = message;
-    message.emit = (event, ...args) => {
-      quietly(() => this.#on(event, ...args));
-      return emit.call(message, event, ...args);
-    };
   }
 
-  #begin() {
-    const message = this.#message;
+  onBody(data, encoding) {
+    this.#halves?.request.body(data, encoding);
+  }
+
+  onHead() {
+    const { message } = this;
     if (this.#hasDecided || !message.headersSent) return;
     this.#hasDecided = true;
     const { length, ...head } = sentHead(message);
-    this.#halves = this.#core.begin({
+    this.#halves = this.core.begin({
       dir: 'out',
       proto: 'http/1.1',
       method: message.method,
@@ -95,12 +89,12 @@ class Call {
     if (this.#halves) this.#halves.request.expected = length;
   }
 
-  #on(event, first) {
+  onEvent(event, first) {
     const { request, response } = this.#halves ?? {};
     if (!request) return;
     switch (event) {
       case 'finish':
-        request.end(sentTrailers(this.#message));
+        request.end(sentTrailers(this.message));
         break;
       case 'response':
         this.#answer(first);
@@ -125,14 +119,32 @@ class Call {
   #respond(message) {
     const { length, ...head } = receivedHead(message);
     const { response } = this.#halves;
-    response.expected = this.#message.method === 'HEAD' ? undefined : length;
+    response.expected = this.message.method === 'HEAD' ? undefined : length;
     response.respond(message.statusCode, head);
   }
 
   #answer(message) {
     this.#respond(message);
     const { response } = this.#halves;
-    followIncoming(message, response, () => response.abandon(this.#error ?? "connection closed before the body's end"));
+    follow(new Answer(this.core, message, response, this));
+  }
+
+  get error() {
+    return this.#error;
+  }
+}
+
+/** Follows a call's response. */
+class Answer extends IncomingFollower {
+  #call;
+
+  constructor(core, message, half, call) {
+    super(core, message, half);
+    this.#call = call;
+  }
+
+  onBreak() {
+    this.half.abandon(this.#call.error ?? "connection closed before the body's end");
   }
 }
 

@@ -1,10 +1,10 @@
 'use strict';
 // Inbound HTTP: what a server is asked and answers. What switches protocols (websockets, `CONNECT`) is left alone.
 
-const { bindEvents, within } = require('../context.js');
+const { within } = require('../context.js');
 const { newTraceparent, parseTraceparent } = require('../identity.js');
 const { quietly } = require('../quietly.js');
-const { followIncoming, followOutgoing, receivedHead, sentHead, sentTrailers } = require('./messages.js');
+const { follow, isFollowed, IncomingFollower, OutgoingFollower, lengthOf, sentHead, sentTrailers } = require('./messages.js');
 
 /** What a server emits with a request and its response. */
 const REQUEST_EVENTS = new Set(['request', 'checkContinue', 'checkExpectation']);
@@ -29,127 +29,114 @@ function wrapListener(core, listener, options) {
 
 /** Captures a request while `work` answers it, and whatever that starts. `route` is the route's pattern, where the framework tells it. */
 function serve(core, options, request, response, work, route) {
-  if (core.seen.has(request)) return work();
-  core.seen.add(request);
-  const exchange = quietly(() => new Exchange(core, options, request, response, route));
-  if (!exchange) return work();
+  if (isFollowed(core, request)) return work();
+  const answered = quietly(() => capture(core, options, request, response, route));
+  if (!answered) return work();
   try {
-    return within(exchange.context, work);
+    return within(answered.context, work);
   } catch (error) {
-    exchange.hasFailed = true;
+    answered.hasFailed = true;
     throw error;
   }
 }
 
-/** A request and its response under way. */
-class Exchange {
-  #request;
-  #response;
-  #asked;
-  #answered;
-  context;
-  /** The handler threw. Somebody may answer all the same. */
-  hasFailed = false;
-
-  constructor(core, options, request, response, route) {
-    this.#request = request;
-    this.#response = response;
-    const trace = parseTraceparent(request.headers.traceparent) ?? newTraceparent();
-    const target = request.originalUrl ?? request.url;
-    const halves = core.letsHttp(request.method, pathOf(target)) ? this.#begin(core, options, trace, target, route) : undefined;
-    this.context = { id: halves?.live.id, trace };
-    bindEvents(request, this.context);
-    bindEvents(response, this.context);
-    if (!halves) return;
-    this.#asked = halves.request;
-    this.#answered = halves.response;
-    this.#followRequest();
-    this.#followResponse();
+/** Decides on a request, and has it and its response followed. */
+function capture(core, options, request, response, route) {
+  const { headers } = request;
+  const trace = parseTraceparent(headers.traceparent) ?? newTraceparent();
+  const target = request.originalUrl ?? request.url;
+  const halves = core.letsHttp(request.method, target)
+    ? core.begin({
+        dir: 'in',
+        proto: protocol(request),
+        method: request.method,
+        url: absoluteUrl(request, target, options.scheme),
+        headers: request.rawHeaders,
+        peer: peerOf(request.socket),
+        trace,
+        contentType: headers['content-type'],
+        contentEncoding: headers['content-encoding'],
+        route,
+      })
+    : undefined;
+  const context = { id: halves?.live.id, trace };
+  const asked = new Asked(core, request, halves?.request, context);
+  const answered = new Answered(core, response, halves?.response, asked);
+  if (halves) {
+    halves.request.expected = lengthOf(headers['content-length']);
+    asked.endWhereNoneComes();
   }
+  follow(asked);
+  follow(answered);
+  return answered;
+}
 
-  #begin(core, options, trace, target, route) {
-    const request = this.#request;
-    const { length, ...head } = receivedHead(request);
-    const halves = core.begin({
-      dir: 'in',
-      proto: protocol(request),
-      method: request.method,
-      url: absoluteUrl(request, target, options.scheme),
-      ...head,
-      peer: peerOf(request.socket),
-      trace,
-      route,
-    });
-    if (halves) halves.request.expected = length;
-    return halves;
-  }
-
-  #followRequest() {
-    const request = this.#request;
-    const asked = this.#asked;
-    const hasBegun = request.readableDidRead || request.readableLength > 0;
-    if (hasBegun) {
-      asked.abandon('body begun before its capture');
-      return;
-    }
-    if (request.httpVersionMajor === 1 && request.complete) {
-      asked.end();
-      return;
-    }
-    followIncoming(request, asked, () => this.#endUnread());
+/** Follows a request. Without a half it gives listeners their context, and no more; so does a response's. */
+class Asked extends IncomingFollower {
+  /** Ends the half where no body is still to come, or not all of it. */
+  endWhereNoneComes() {
+    const { message, half } = this;
+    if (message.readableDidRead || message.readableLength > 0) half.abandon('body begun before its capture');
+    else if (message.httpVersionMajor === 1 && message.complete) half.end();
   }
 
   /** Ends a request that will not come to its end. */
-  #endUnread() {
-    const asked = this.#asked;
-    asked.abandon(asked.seen > 0 ? 'body not read to its end' : 'body not read');
+  onBreak() {
+    this.half.abandon(this.half.seen > 0 ? 'body not read to its end' : 'body not read');
   }
 
   /** Node.js forgets a request once it is answered: where its body has not ended by then, nothing tells when it will. */
-  #endForgotten() {
-    const request = this.#request;
-    if (!this.#asked.isOpen || request.httpVersionMajor !== 1) return;
-    if (request._dumped || !request.socket || request.socket.destroyed) this.#endUnread();
-    else request.socket.once('close', () => quietly(() => this.#endUnread()));
+  onAnswered() {
+    const { message, half } = this;
+    if (!half.isOpen || message.httpVersionMajor !== 1) return;
+    if (message._dumped || !message.socket || message.socket.destroyed) this.onBreak();
+    else message.socket.once('close', () => quietly(() => this.onBreak()));
+  }
+}
+
+/** Follows a response. */
+class Answered extends OutgoingFollower {
+  #half;
+  #asked;
+  /** The handler threw. Somebody may answer all the same. */
+  hasFailed = false;
+
+  constructor(core, response, half, asked) {
+    super(core, response, asked.context);
+    this.#half = half;
+    this.#asked = asked;
   }
 
-  #followResponse() {
-    const response = this.#response;
-    const answered = this.#answered;
-    const onHead = () => {
-      if (answered.hasBegun || !response.headersSent) return;
-      const { length, ...head } = sentHead(response);
-      answered.expected = length;
-      answered.respond(response.statusCode, head);
-    };
-    followOutgoing(response, onHead, (data, encoding) => {
-      if (!isBodiless(this.#request, response.statusCode)) answered.body(data, encoding);
-    });
-    response.once('finish', () =>
-      quietly(() => {
-        onHead();
-        answered.end(sentTrailers(response));
-      }),
-    );
-    response.once('close', () =>
-      quietly(() => {
-        this.#endForgotten();
-        if (!answered.isOpen) return;
-        onHead();
-        if (this.hasFailed) answered.fail('handler failed');
-        else answered.abandon(answered.hasBegun ? "connection closed before the body's end" : 'connection closed before the response');
-      }),
-    );
+  onHead() {
+    const half = this.#half;
+    if (!half || half.hasBegun || !this.message.headersSent) return;
+    const head = sentHead(this.message);
+    half.expected = head.length;
+    half.respond(this.message.statusCode, head);
+  }
+
+  onBody(data, encoding) {
+    if (!isBodiless(this.#asked.message, this.message.statusCode)) this.#half?.body(data, encoding);
+  }
+
+  onEvent(event) {
+    const half = this.#half;
+    if (half === undefined) return;
+    if (event === 'finish') {
+      this.onHead();
+      half.end(sentTrailers(this.message));
+    } else if (event === 'close') {
+      this.#asked.onAnswered();
+      if (!half.isOpen) return;
+      this.onHead();
+      if (half.hasBegun) half.abandon("connection closed before the body's end");
+      else half.fail(this.hasFailed ? 'handler failed' : 'connection closed before the response');
+    }
   }
 }
 
 function protocol({ httpVersionMajor, httpVersion }) {
   return httpVersionMajor === 2 ? 'h2' : `http/${httpVersion}`;
-}
-
-function pathOf(target) {
-  const path = /^(?:https?:\/\/[^/?#]*)?([^?#]*)/i.exec(target)[1];
-  return path || '/';
 }
 
 /** The URL, absolute where the host is known. The scheme is the connection's, unless it is set. */

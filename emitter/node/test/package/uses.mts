@@ -30,3 +30,8 @@ void [server, answer, undo, count, counts, trace, done, SettingsError];
 new Emitter({ bodylimit: 1 });
 // @ts-expect-error a choice that there is not
 new Emitter({ sampleBy: 'path' });
+
+const pool = { query: async (text: string) => [text], connect: async () => undefined, size: 1 };
+const size: number = emitter.instrumentPostgres(pool).size;
+const redis = emitter.instrumentRedis({ sendCommand: (command: string) => command });
+void [size, redis.sendCommand('get')];

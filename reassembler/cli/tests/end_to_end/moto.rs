@@ -1,4 +1,4 @@
-//! moto's server: an S3 that keeps lifecycle rules and knows which buckets exist.
+//! moto's server: an S3 that keeps lifecycle rules and knows which buckets exist, and a CloudWatch Logs.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -31,15 +31,29 @@ impl Moto {
         Moto { child, url: format!("http://127.0.0.1:{port}"), python }
     }
 
-    /// Runs a script with `s3`, a client of this server.
+    /// Runs a script with `s3` and `logs`, clients of this server.
     pub(crate) fn python(&self, script: &str) -> String {
-        let client = format!(
-            "import boto3, json\ns3 = boto3.client('s3', endpoint_url='{}', region_name='us-east-1', aws_access_key_id='k', aws_secret_access_key='s')\n",
-            self.url
-        );
-        let output = Command::new(&self.python).args(["-c", &(client + script)]).output().unwrap();
+        let output = self.script(script).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The same, to be run beside others.
+    pub(crate) fn script(&self, script: &str) -> Command {
+        let clients = format!(
+            "import boto3, json\ns3, logs = (boto3.client(name, endpoint_url='{}', region_name='us-east-1', aws_access_key_id='k', aws_secret_access_key='s') \
+             for name in ('s3', 'logs'))\n",
+            self.url
+        );
+        let mut command = Command::new(&self.python);
+        command.args(["-c", &(clients + script)]);
+        command
+    }
+
+    /// Points a command that reads log groups at this server.
+    pub(crate) fn configure_logs(&self, command: &mut Command) {
+        command.env("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", &self.url).env("AWS_REGION", "us-east-1");
+        command.env("AWS_ACCESS_KEY_ID", "k").env("AWS_SECRET_ACCESS_KEY", "s");
     }
 
     /// Points a command at this server.

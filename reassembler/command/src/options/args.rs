@@ -69,10 +69,11 @@ struct CheckArgs {
 
 #[derive(Args)]
 struct FileArgs {
-    /// Log files to read to their end, also .gz and .zst; `-` is standard input
+    /// Log files to read to their end, also .gz and .zst, or objects, s3://bucket/prefix; `-` is standard input
     ///
-    /// Reading a file again stores nothing twice. Without FILE and --follow, standard input is read. A file named like a command is
-    /// written with its directory: ./exec.
+    /// What CloudWatch Logs hands to a subscription is read too, as it lies in Firehose's objects. Of s3://bucket/prefix all objects
+    /// below it are read, save stored exchanges, or the one of that key; --s3-… apply to it. Reading a file again stores nothing twice.
+    /// Without FILE, --follow and --cloudwatch, standard input is read. A file named like a command is written with its directory: ./exec.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -116,8 +117,12 @@ const EXAMPLES: &str = "\
 Examples:
   reassemble app.log                               rebuild a log's exchanges into ./captures
   my-app | reassemble --passthrough                the same while the app runs, its own lines go on
+  reassemble s3://logs/firehose/2026/ --to s3://bucket/captures
+                                                   logs that lie in a bucket
   reassemble --follow '/var/log/app/*.log' --to s3://bucket/captures
                                                    as a daemon, over rotation and restarts
+  reassemble --cloudwatch '/aws/lambda/*' --to s3://bucket/captures
+                                                   the same over log groups of CloudWatch Logs
   reassemble exec --to s3://bucket/captures -- node server.js
                                                    in a container without a sidecar
   reassemble --check --follow app.log --to s3://bucket/captures
@@ -131,8 +136,8 @@ Settings:
     3. the file      batch-age = \"30s\"            (TOML; lists: [\"a\", \"b\"])
     4. its default
   The file is that of --config, else of REASSEMBLE_CONFIG, else /etc/reassemble.toml if it exists.
-  A repeatable setting replaces the list of the places below it. FILEs and --follow on the command
-  line replace what the other places follow. --print-config shows what is in force, and why.
+  A repeatable setting replaces the list of the places below it. FILEs, --follow and --cloudwatch on
+  the command line replace what the other places follow. --print-config shows what is in force, and why.
 
 Values:
   SIZE      64MiB, 64MB, 65536         DURATION  500ms, 60s, 5m, 1h30m

@@ -7,7 +7,8 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use reassemble_pipeline::config::{
-    Config, DestinationConfig, InputConfig, ProcessConfig, Retention, S3Options, SigningConfig, StoreConfig,
+    CloudWatchConfig, Config, DestinationConfig, InputConfig, ObjectsConfig, ProcessConfig, Retention, S3Options,
+    SigningConfig, StoreConfig,
 };
 
 use super::keys;
@@ -49,12 +50,14 @@ pub(crate) fn stdin_is_terminal() -> bool {
 /// Settings that contradict each other or lie out of range, a key file that is none, and a run without input.
 pub(crate) fn config(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<Config, Failure> {
     let settings = &resolved.settings;
+    let input = input(resolved, inputs)?;
+    let to = if input.objects.is_empty() { destination(resolved)? } else { place(resolved) };
     Ok(Config {
-        input: input(resolved, inputs)?,
+        input,
         timeout: settings.lines.timeout.0,
         signing: signing(resolved)?,
         process: process(resolved)?,
-        store: store(resolved)?,
+        store: store(resolved, to)?,
     })
 }
 
@@ -94,16 +97,29 @@ fn input(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<InputConfig, Failur
         ..InputConfig::default()
     };
     let Inputs::Files { files, stdin_is_terminal } = inputs else { return Ok(input) };
-    // FILEs replace what other places than the command line follow.
-    if files.is_empty() || resolved.is_flag("follow") {
+    // What the command line names replaces what other places follow.
+    let is_named = !files.is_empty() || resolved.is_flag("follow") || resolved.is_flag("cloudwatch");
+    if !is_named || resolved.is_flag("follow") {
         input.follow.clone_from(&settings.input.follow);
     }
-    input.files = files.to_vec();
+    if !is_named || resolved.is_flag("cloudwatch") {
+        input.cloudwatch = cloudwatch(resolved)?;
+    }
+    let options = ["cloudwatch-streams", "cloudwatch-interval", "cloudwatch-overlap", "since", "until"];
+    if let Some(flag) = options.into_iter().find(|flag| input.cloudwatch.is_none() && resolved.is_flag(flag)) {
+        return usage(format!("--{flag} belongs to --cloudwatch LOG-GROUP"));
+    }
+    for file in *files {
+        match file.to_str().filter(|name| name.starts_with("s3://")) {
+            Some(name) => input.objects.push(objects(resolved, name)?),
+            None => input.files.push(file.clone()),
+        }
+    }
     let named = files.iter().filter(|file| file.as_path() == Path::new("-")).count();
     if named > 1 {
         return usage("standard input (-) is named twice");
     }
-    input.stdin = named == 1 || (files.is_empty() && input.follow.is_empty());
+    input.stdin = named == 1 || (files.is_empty() && input.follow.is_empty() && input.cloudwatch.is_none());
     if input.stdin && *stdin_is_terminal {
         return usage(
             "nothing to read: name a log (reassemble app.log), follow one (reassemble --follow app.log), \
@@ -119,6 +135,25 @@ fn input(resolved: &Resolved, inputs: &Inputs<'_>) -> Result<InputConfig, Failur
         return usage("--passthrough belongs to standard input: my-app | reassemble --passthrough");
     }
     Ok(input)
+}
+
+/// The log groups that are read, where any are named.
+fn cloudwatch(resolved: &Resolved) -> Result<Option<CloudWatchConfig>, Failure> {
+    let settings = &resolved.settings.input;
+    if settings.cloudwatch.is_empty() {
+        return Ok(None);
+    }
+    if settings.since.zip(settings.until).is_some_and(|(since, until)| since > until) {
+        return usage(format!("{} must not be later than {}", resolved.name_of("since"), resolved.name_of("until")));
+    }
+    Ok(Some(CloudWatchConfig {
+        groups: settings.cloudwatch.clone(),
+        stream_prefix: settings.cloudwatch_streams.clone().unwrap_or_default(),
+        since_ms: settings.since.map(|since| since.0),
+        until_ms: settings.until.map(|until| until.0),
+        interval: settings.cloudwatch_interval.0,
+        overlap: settings.cloudwatch_overlap.0,
+    }))
 }
 
 /// The keys whose signatures are taken, where any are set.
@@ -151,11 +186,11 @@ pub(crate) fn max_line_bytes(resolved: &Resolved) -> Result<usize, Failure> {
     Ok(usize::try_from(max_line).unwrap_or(usize::MAX))
 }
 
-/// How exchanges are stored by the settings.
+/// How exchanges are stored at a destination, by the settings.
 ///
 /// # Errors
 /// Settings out of range.
-pub(crate) fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {
+pub(crate) fn store(resolved: &Resolved, to: DestinationConfig) -> Result<StoreConfig, Failure> {
     let storage = &resolved.settings.storage;
     if storage.batch_bytes.0 == 0 {
         return usage(format!("{} must be more than nothing", resolved.name_of("batch-bytes")));
@@ -183,7 +218,7 @@ pub(crate) fn store(resolved: &Resolved) -> Result<StoreConfig, Failure> {
         }
     }
     Ok(StoreConfig {
-        to: destination(resolved)?,
+        to,
         state: storage.state.clone(),
         batch_bytes: storage.batch_bytes.0,
         batch_age: storage.batch_age.0,
@@ -224,31 +259,50 @@ pub(crate) fn retention(resolved: &Resolved) -> Retention {
 /// # Errors
 /// An `--s3-…` flag beside a directory.
 pub(crate) fn destination(resolved: &Resolved) -> Result<DestinationConfig, Failure> {
-    let settings = &resolved.settings.destination;
-    match &settings.to {
-        Destination::Dir(path) => {
-            let flags = ["s3-endpoint", "s3-region", "s3-path-style", "s3-storage-class", "s3-sse-kms", "s3-checksums"];
-            if let Some(flag) = flags.into_iter().find(|flag| resolved.is_flag(flag)) {
-                return usage(format!(
-                    "--{flag} belongs to --to s3://bucket/prefix, and {} is a directory",
-                    path.display()
-                ));
-            }
-            Ok(DestinationConfig::Dir(path.clone()))
+    let place = place(resolved);
+    if let DestinationConfig::Dir(path) = &place {
+        let flags = ["s3-endpoint", "s3-region", "s3-path-style", "s3-storage-class", "s3-sse-kms", "s3-checksums"];
+        if let Some(flag) = flags.into_iter().find(|flag| resolved.is_flag(flag)) {
+            return usage(format!(
+                "--{flag} belongs to --to s3://bucket/prefix, and {} is a directory",
+                path.display()
+            ));
         }
-        Destination::S3 { bucket, prefix } => Ok(DestinationConfig::S3 {
-            bucket: bucket.clone(),
-            prefix: prefix.clone(),
-            options: S3Options {
-                endpoint: settings.s3_endpoint.as_ref().map(|endpoint| endpoint.0.clone()),
-                region: settings.s3_region.clone(),
-                path_style: settings.s3_path_style,
-                storage_class: settings.s3_storage_class.as_ref().map(|class| class.0.clone()),
-                sse_kms_key: settings.s3_sse_kms.clone(),
-                checksums_when_required: settings.s3_checksums == Checksums::Required,
-                timeout: Some(resolved.settings.storage.upload_timeout.0),
-            },
-        }),
+    }
+    Ok(place)
+}
+
+/// The destination, whatever flags stand beside it.
+fn place(resolved: &Resolved) -> DestinationConfig {
+    match &resolved.settings.destination.to {
+        Destination::Dir(path) => DestinationConfig::Dir(path.clone()),
+        Destination::S3 { bucket, prefix } => {
+            DestinationConfig::S3 { bucket: bucket.clone(), prefix: prefix.clone(), options: s3_options(resolved) }
+        }
+    }
+}
+
+/// Objects that are named as a file.
+fn objects(resolved: &Resolved, name: &str) -> Result<ObjectsConfig, Failure> {
+    match name.parse() {
+        Ok(Destination::S3 { bucket, prefix }) => {
+            Ok(ObjectsConfig { bucket, key: prefix, options: s3_options(resolved) })
+        }
+        Ok(Destination::Dir(_)) => usage(format!("cannot read '{name}': write s3://bucket/prefix")),
+        Err(why) => usage(format!("cannot read '{name}': {why}")),
+    }
+}
+
+fn s3_options(resolved: &Resolved) -> S3Options {
+    let settings = &resolved.settings.destination;
+    S3Options {
+        endpoint: settings.s3_endpoint.as_ref().map(|endpoint| endpoint.0.clone()),
+        region: settings.s3_region.clone(),
+        path_style: settings.s3_path_style,
+        storage_class: settings.s3_storage_class.as_ref().map(|class| class.0.clone()),
+        sse_kms_key: settings.s3_sse_kms.clone(),
+        checksums_when_required: settings.s3_checksums == Checksums::Required,
+        timeout: Some(resolved.settings.storage.upload_timeout.0),
     }
 }
 
@@ -316,6 +370,23 @@ mod tests {
     }
 
     #[test]
+    fn log_groups_are_read_instead_of_standard_input_and_between_two_times() {
+        let config = made("--cloudwatch /app/* --cloudwatch b --until 2026-11-22T05:00:00Z", "", true).expect("good");
+        let groups = config.input.cloudwatch.clone().expect("groups");
+        assert_eq!((&groups.groups[..], groups.since_ms), (&["/app/*".to_owned(), "b".to_owned()][..], None));
+        assert_eq!((groups.until_ms, groups.overlap), (Some(1_795_323_600_000), Duration::from_secs(300)));
+        assert!(!config.input.stdin && !config.input.is_endless());
+        assert!(made("--cloudwatch a", "", true).expect("good").input.is_endless());
+
+        let toml = "cloudwatch = [\"a\"]\nsince = \"24h\"";
+        assert!(made("", toml, true).expect("from the file").input.cloudwatch.is_some());
+        assert!(made("a.log", toml, true).expect("replaced").input.cloudwatch.is_none());
+        assert!(made("--follow x", toml, true).expect("replaced").input.cloudwatch.is_none());
+        assert!(made("a.log --since 1h", "", true).expect_err("alone").contains("belongs to --cloudwatch"));
+        assert!(made("--cloudwatch a --since 1h --until 2h", "", true).expect_err("order").contains("later than"));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_as_a_flag_and_ignored_elsewhere() {
         for (flags, toml) in [
             ("a.log --passthrough", "passthrough = true"),
@@ -360,6 +431,19 @@ mod tests {
         assert!(made("a.log --sig-max-age 1h", "", true).expect_err("alone").contains("belongs to --key-file"));
         let said = made("a.log", "key-file = \"/no/such\"", true).expect_err("missing");
         assert!(said.starts_with("invalid value '/no/such' for 'key-file' in x.toml, line 1: No such file"), "{said}");
+    }
+
+    #[test]
+    fn objects_are_named_as_files_are() {
+        let config =
+            made("a.log s3://logs/x/y/ s3://other --s3-region eu-west-1 --to captures", "", true).expect("good");
+        let named: Vec<_> = config.input.objects.iter().map(ToString::to_string).collect();
+        assert_eq!(named, ["s3://logs/x/y", "s3://other/"]);
+        assert_eq!(config.input.files, [Path::new("a.log")]);
+        assert!(!config.input.stdin);
+        assert_eq!(config.input.objects[0].options.region.as_deref(), Some("eu-west-1"));
+        let said = made("s3:///x", "", true).expect_err("no bucket");
+        assert_eq!(said, "cannot read 's3:///x': the bucket is missing: write s3://bucket/prefix");
     }
 
     #[test]

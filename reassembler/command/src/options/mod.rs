@@ -16,6 +16,7 @@ pub(crate) mod file;
 mod keys;
 pub(crate) mod layers;
 pub(crate) mod merge;
+pub(crate) mod moment;
 mod nearest;
 pub(crate) mod quantities;
 pub(crate) mod settings;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser};
 
+use super::moment::Moment;
 use super::quantities::{Bytes, Days, Interval, Mode, Span};
 use super::values::{
     Checksums, CompressionName, Destination, Endpoint, Envelope, FieldName, ListenAddr, LogFormat, LogLevel,
@@ -53,6 +54,40 @@ pub(crate) struct InputArgs {
     /// New files are read from their start. Quote globs, so that the shell does not expand them: files that appear later count too.
     #[arg(long, value_name = "PATH-OR-GLOB", action = ArgAction::Append)]
     pub(crate) follow: Vec<String>,
+
+    /// Read a log group of CloudWatch Logs, or with `*` at its end all that begin with it (repeatable)
+    ///
+    /// A name or an ARN. From the first start on; with --since from an earlier time, with --until to a time, where reading ends. A restart
+    /// goes on where the last run was. Groups that appear later are read from their first event. Region, credentials and endpoint
+    /// (AWS_ENDPOINT_URL_CLOUDWATCH_LOGS) come from AWS's usual chain; the role needs logs:FilterLogEvents, and for `*`
+    /// logs:DescribeLogGroups.
+    #[arg(long, value_name = "LOG-GROUP", action = ArgAction::Append)]
+    pub(crate) cloudwatch: Vec<String>,
+
+    /// Of --cloudwatch, read only streams whose names begin so
+    #[arg(long, value_name = "PREFIX", hide_short_help = true)]
+    pub(crate) cloudwatch_streams: Option<String>,
+
+    /// How often a log group is asked that is read to its end
+    #[arg(long, value_name = "DURATION", default_value = "5s", hide_short_help = true)]
+    pub(crate) cloudwatch_interval: Interval,
+
+    /// How much later than its time an event of a log group may appear: so far back groups are read again; repeats are dropped
+    ///
+    /// What appears later still may be missed; a warning says where events come so late. A capture whose parts appear minutes apart needs a
+    /// --timeout that is as long.
+    #[arg(long, value_name = "DURATION", default_value = "5m", hide_short_help = true)]
+    pub(crate) cloudwatch_overlap: Interval,
+
+    /// Of --cloudwatch, read events from this time on: 2026-11-22T05:00:00Z, or 24h for a day ago
+    ///
+    /// For groups that were not read before; those that were go on from where they are, unless this is earlier than where they began.
+    #[arg(long, value_name = "TIME", hide_short_help = true)]
+    pub(crate) since: Option<Moment>,
+
+    /// Of --cloudwatch, read events up to this time, and end
+    #[arg(long, value_name = "TIME", hide_short_help = true)]
+    pub(crate) until: Option<Moment>,
 
     /// Begin at the end of files that exist at the first start
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, value_parser = BoolishValueParser::new(), num_args = 0..=1, require_equals = true, default_value = "false",

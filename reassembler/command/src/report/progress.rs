@@ -39,7 +39,11 @@ impl Progress {
         if input.passthrough || !std::io::stderr().is_terminal() {
             return None;
         }
-        let shape = if input.follow.is_empty() && !input.stdin { Shape::Bar } else { Shape::Line };
+        let shape = if input.follow.is_empty() && !input.stdin && input.cloudwatch.is_none() {
+            Shape::Bar
+        } else {
+            Shape::Line
+        };
         let (end, ended) = channel();
         let (screen, board) = (screen.clone(), Arc::clone(board));
         let thread = std::thread::Builder::new()

@@ -34,6 +34,7 @@ impl Rig {
             memory_bytes: MEMORY,
             signing: None,
             processor: Arc::new(Processor::new(&process(), Retention::default(), 1 << 20).unwrap()),
+            read_at_us: None,
         };
         let mut intake = Intake::new(config, spool.reader(), &Ledger::default(), HashMap::new(), sender).unwrap();
         intake.event(INPUT, InputEvent::Opened { name: "log", position: 0 });

@@ -13,8 +13,8 @@ use super::read::{BatchRead, Line};
 use super::survey::Survey;
 use super::{MergeError, Merger, Progress};
 use crate::deliver::Deliverer;
-use crate::objects::{Key, Raw};
 use crate::run::RunError;
+use crate::stored_objects::{Key, Raw};
 
 /// Bytes of lines that are held at a time, at least.
 const LEAST_ROUND_BYTES: u64 = 32 << 20;

@@ -132,7 +132,9 @@ impl Bodies<'_> {
         let copied = copied
             .and_then(|content| io::copy(&mut captured, &mut io::sink()).map(|_| content).map_err(|_| Copy::Read));
         match (copied, captured.failed, fault.get()) {
-            (Ok(content), ..) => Ok(ReadBody { content, captured: captured.sum, marks: captured.marks, lengths: captured.lengths }),
+            (Ok(content), ..) => {
+                Ok(ReadBody { content, captured: captured.sum, marks: captured.marks, lengths: captured.lengths })
+            }
             (Err(Copy::Write(error)), ..) | (Err(Copy::Read), Some(error), _) => Err(Failed::State(error)),
             (Err(Copy::Read), None, Some((at, why))) => Err(Failed::Decode(at, why)),
             // Nothing else can fail to be read.

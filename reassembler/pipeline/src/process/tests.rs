@@ -72,8 +72,14 @@ fn stored(captured: &[u8], encodings: &[String], inline_bytes: u64) -> (Body<'st
     let state = spool.reader();
     let mut spool = PatientSpool { spool, gauges: Arc::default(), board: Arc::default() };
     let partition = Partition::new(processor().normal, None, 0);
-    let mut bodies =
-        Bodies { spool: &mut spool, state: &state, partition: &partition, complete: true, inline_bytes, decode_limit_bytes: 10_000 };
+    let mut bodies = Bodies {
+        spool: &mut spool,
+        state: &state,
+        partition: &partition,
+        complete: true,
+        inline_bytes,
+        decode_limit_bytes: 10_000,
+    };
     let pieces: Vec<Piece> = captured.chunks(7).map(Piece::new).collect();
     let mut body = Body { content: Content::Pieces(&pieces), ..Body::default() };
     let mut problems = Vec::new();

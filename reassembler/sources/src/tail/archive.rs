@@ -15,7 +15,8 @@ use super::input::{Kind, Stage};
 use super::poll::age;
 use super::turn::BLOCK_BYTES;
 use super::{Tail, descriptors};
-use crate::compression::{Codec, MAGIC_BYTES, decompress};
+use crate::compression::{Codec, MAGIC_BYTES, counted, decompress};
+use crate::error::shown;
 use crate::lines::{LineSplitter, Piece, deliver};
 use crate::whole_file::failure;
 use crate::{InputId, LineSink};
@@ -145,7 +146,8 @@ impl Tail {
         file.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut first)?;
         io::Seek::seek(&mut file, io::SeekFrom::Start(0))?;
         let codec = Codec::detect(&first).unwrap_or(Codec::Plain);
-        let (reader, consumed) = decompress(file, codec)?;
+        let (source, consumed) = counted(file);
+        let reader = decompress(source, codec)?;
         let (identified, until, threshold) = (input.identified, input.position, input.newer_than_ns);
         let mut job = ArchiveJob {
             id,
@@ -396,7 +398,7 @@ impl Tail {
             let (size, mtime_ns) = (input.size_seen, input.mtime_seen_ns);
             return self.set_stage(id, Stage::Settling { since: now, size, mtime_ns });
         }
-        let why = failure(&input.path, codec, error, consumed, input.size_seen);
+        let why = failure(&shown(&input.path), codec, error, consumed, input.size_seen);
         if input.newer_than_ns.is_some() && !input.identified {
             return self.forget(id);
         }

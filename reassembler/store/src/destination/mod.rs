@@ -13,7 +13,6 @@ mod s3_config;
 #[cfg(test)]
 mod s3_fault_tests;
 mod s3_faults;
-mod s3_http;
 mod s3_send;
 #[cfg(test)]
 mod s3_tests;

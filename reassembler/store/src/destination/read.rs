@@ -36,13 +36,21 @@ impl Destination {
     /// All keys below the root, folder by folder or page by page. Of a directory, what is hidden (the program's own state, files that are being
     /// written) is left out.
     pub fn list(&self) -> Listing {
-        self.list_by(PAGE_KEYS)
+        self.list_by(String::new(), PAGE_KEYS)
     }
 
-    fn list_by(&self, page_keys: i32) -> Listing {
+    /// The keys below one folder likewise, which is named without a slash at its end; they are relative to the destination's root too.
+    pub fn list_below(&self, folder: &str) -> Listing {
+        self.list_by(folder.to_owned(), PAGE_KEYS)
+    }
+
+    fn list_by(&self, folder: String, page_keys: i32) -> Listing {
         Listing(match self {
-            Self::Dir(store) => Pages::Dir { store: store.clone(), folders: vec![String::new()] },
-            Self::S3(store) => Pages::S3 { store: store.clone(), page_keys, next: Some(None) },
+            Self::Dir(store) => Pages::Dir { store: store.clone(), folders: vec![folder] },
+            Self::S3(store) => {
+                let below = if folder.is_empty() { folder } else { folder + "/" };
+                Pages::S3 { store: store.clone(), below, page_keys, next: Some(None) }
+            }
         })
     }
 
@@ -80,7 +88,7 @@ enum Pages {
     /// Folders yet to be looked at, the next one last.
     Dir { store: DirStore, folders: Vec<String> },
     /// The token of the next page; `Some(None)`: the first, `None`: there is none.
-    S3 { store: S3Store, page_keys: i32, next: Option<Option<String>> },
+    S3 { store: S3Store, below: String, page_keys: i32, next: Option<Option<String>> },
 }
 
 impl Listing {
@@ -103,7 +111,7 @@ impl Pages {
                 folders.extend(inner.into_iter().rev());
                 Ok(Some(objects))
             }
-            Self::S3 { store, page_keys, next } => {
+            Self::S3 { store, below, page_keys, next } => {
                 let Some(token) = next.take() else { return Ok(None) };
                 let root = store.key("");
                 let client = store.client().await;
@@ -112,7 +120,7 @@ impl Pages {
                     let request = client
                         .list_objects_v2()
                         .bucket(store.bucket())
-                        .prefix(&root)
+                        .prefix(format!("{root}{below}"))
                         .max_keys(*page_keys)
                         .set_continuation_token(token.clone());
                     match request.send().await {
@@ -182,6 +190,14 @@ enum Body {
 }
 
 impl ObjectBody {
+    /// Its length in bytes, as the store says when it is opened.
+    pub fn total_bytes(&self) -> u64 {
+        match &self.0 {
+            Body::File { file, .. } => file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |meta| meta.len()),
+            Body::S3(remote) => remote.total_bytes,
+        }
+    }
+
     /// The next bytes; nothing at the end.
     ///
     /// # Errors
@@ -328,6 +344,7 @@ mod tests {
         let expected =
             [("a", 0), ("b/2", 3), ("b/a/1", large.len() as u64)].map(|(key, bytes)| (key.to_owned(), bytes));
         assert_eq!(keys(destination.list()).await, expected);
+        assert_eq!(keys(destination.list_below("b")).await, expected[1..]);
         assert_eq!(content(&destination, "b/a/1").await.unwrap(), large);
         assert_eq!(content(&destination, "b/none").await, None);
         assert!(destination.open("../a").await.is_err());
@@ -353,7 +370,12 @@ mod tests {
             let all = keys(destination.list()).await;
             assert_eq!(all.len(), 5);
             assert!(all.iter().all(|(key, bytes)| key.starts_with("retention=30d/") && *bytes == 9), "{all:?}");
-            assert_eq!(keys(destination.list_by(2)).await, all);
+            assert_eq!(keys(destination.list_by(String::new(), 2)).await, all);
+            let (folder, _) = all[0].0.split_once('/').unwrap();
+            assert_eq!(keys(destination.list_below(folder)).await, all);
+            assert_eq!(keys(destination.list_below(&folder[..folder.len() - 1])).await, []);
+            let body = destination.open(&all[3].0).await.unwrap().unwrap();
+            assert_eq!(body.total_bytes(), 9);
             assert!(content(&destination, &all[3].0).await.unwrap().starts_with(b"content "));
             assert_eq!(content(&destination, "retention=30d/none").await, None);
         }

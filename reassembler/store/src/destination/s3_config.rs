@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig};
 
-use super::s3_http::https_client;
+use crate::aws::{self, https_client};
 
 /// How long a body may stand still.
 const STALL: Duration = Duration::from_secs(20);
@@ -77,11 +77,7 @@ impl S3Config {
 
 /// Region and credentials from the usual chain.
 pub(super) async fn load(config: &S3Config) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(https_client());
-    if let Some(region) = &config.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
-    let sdk = loader.load().await;
+    let sdk = aws::load(config.region.clone()).await;
     if sdk.region().is_none() && config.endpoint.is_some() {
         // Stores beside AWS have no regions, but the signature wants one; this is what they take.
         return sdk.into_builder().region(Region::new("us-east-1")).build();

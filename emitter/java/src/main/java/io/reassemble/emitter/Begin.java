@@ -24,10 +24,11 @@ public final class Begin {
         this.proto = proto;
         this.method = method;
         this.url = url;
-        CaptureContext.current().ifPresent(context -> {
+        CaptureContext context = CaptureContext.ofThread();
+        if (context != null) {
             trace = context.trace();
             parent = context.id().orElse(null);
-        });
+        }
     }
 
     /**

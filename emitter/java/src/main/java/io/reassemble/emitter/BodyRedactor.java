@@ -11,20 +11,40 @@ enum BodyRedactor {
     JSON,
     FORM;
 
+    private static final String TYPE = "content-type";
+    private static final String ENCODING = "content-encoding";
+
     /** How a body with these headers is redacted. */
     static BodyRedactor of(List<Header> headers) {
-        String type = essence(Header.first(headers, "content-type"));
-        BodyRedactor kind = NONE;
-        if (type.equals("application/json") || type.endsWith("+json") || type.equals("application/x-ndjson")) {
-            kind = JSON;
-        } else if (type.equals("application/x-www-form-urlencoded")) {
-            kind = FORM;
+        String type = "";
+        String encoding = "";
+        for (int at = headers == null ? -1 : headers.size() - 1; at >= 0; at--) {
+            // From the last to the first, which counts.
+            Header header = headers.get(at);
+            boolean isType = header.name().length() == TYPE.length();
+            if ((isType || header.name().length() == ENCODING.length()) && Header.isSameName(header.name(), isType ? TYPE : ENCODING)) {
+                type = isType ? header.value() : type;
+                encoding = isType ? encoding : header.value();
+            }
         }
-        if (kind == NONE) {
+        BodyRedactor kind = ofType(type);
+        boolean encoded = kind != NONE && !encoding.isEmpty() && !encoding.isBlank() && !encoding.strip().equalsIgnoreCase("identity");
+        return encoded ? NONE : kind;
+    }
+
+    private static BodyRedactor ofType(String contentType) {
+        if (contentType.isEmpty()) {
             return NONE;
         }
-        String encoding = Header.first(headers, "content-encoding").strip();
-        return encoding.isEmpty() || encoding.equalsIgnoreCase("identity") ? kind : NONE;
+        if (contentType.equals("application/json")) {
+            // Most are spelled so, and need no look at their parts.
+            return JSON;
+        }
+        String type = essence(contentType);
+        if (type.equals("application/json") || type.endsWith("+json") || type.equals("application/x-ndjson")) {
+            return JSON;
+        }
+        return type.equals("application/x-www-form-urlencoded") ? FORM : NONE;
     }
 
     /** A content type without its parameters, in lowercase. */
@@ -36,7 +56,7 @@ enum BodyRedactor {
     /** The body as it may be told; null where its type does not fit it. */
     Bytes redact(Redactor redactor, Bytes body) {
         if (this == JSON) {
-            return JsonRedactor.redact(redactor, body.array, body.length);
+            return JsonRedactor.redact(redactor, body);
         }
         if (!Utf8.isValid(body.array, 0, body.length)) {
             return null;

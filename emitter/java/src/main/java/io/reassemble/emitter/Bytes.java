@@ -7,6 +7,7 @@ import java.util.Arrays;
 final class Bytes {
     /** How many bytes each byte of UTF-8 takes within a JSON string (L-3.4). */
     private static final byte[] WIDTH = new byte[256];
+    private static final int LONGEST_ESCAPE = 6;
     private static final byte[] SHORT = new byte[128];
     private static final byte[] HEX = "0123456789abcdef".getBytes(StandardCharsets.US_ASCII);
 
@@ -26,6 +27,12 @@ final class Bytes {
 
     Bytes(int capacity) {
         array = new byte[capacity];
+    }
+
+    /** Takes an array over, of which so much is filled. */
+    Bytes(byte[] array, int length) {
+        this.array = array;
+        this.length = length;
     }
 
     Bytes clear() {
@@ -71,6 +78,11 @@ final class Bytes {
         return this;
     }
 
+    /** Text that is ASCII alone, for {@link #put(byte[])}. */
+    static byte[] of(String ascii) {
+        return ascii.getBytes(StandardCharsets.US_ASCII);
+    }
+
     /** Adds text that is ASCII alone. */
     @SuppressWarnings("deprecation") // It copies the low bytes without a detour, and ASCII has no others.
     Bytes ascii(String text) {
@@ -82,7 +94,27 @@ final class Bytes {
     }
 
     Bytes number(long value) {
-        return ascii(Long.toString(value));
+        if (value < 0) {
+            // A count of 64 bits: nothing that lines hold is negative.
+            return ascii(Long.toUnsignedString(value));
+        }
+        int count = 1;
+        for (long rest = value; rest >= 10; rest /= 10) {
+            count++;
+        }
+        return digits(value, count);
+    }
+
+    /** Adds the last digits of a number, with zeros in front. */
+    Bytes digits(long value, int count) {
+        reserve(count);
+        long rest = value;
+        for (int at = length + count - 1; at >= length; at--) {
+            array[at] = (byte) ('0' + rest % 10);
+            rest /= 10;
+        }
+        length += count;
+        return this;
     }
 
     /** Adds 8 hex digits. */
@@ -103,58 +135,77 @@ final class Bytes {
         return this;
     }
 
-    /** Adds a JSON string, quotes included; a lone surrogate becomes U+FFFD (L-3.5). */
+    /**
+     * Adds a JSON string, quotes included; a lone surrogate becomes U+FFFD (L-3.5).
+     *
+     * <p>All in one method: it is called from many places, and a short one would be compiled anew within each of them.
+     */
     Bytes quoted(String text) {
         int count = text.length();
         reserve(count + 2);
-        array[length++] = '"';
-        for (int at = 0; at < count; at++) {
+        byte[] to = array;
+        int out = length;
+        to[out++] = '"';
+        int at = 0;
+        while (at < count) {
             char c = text.charAt(at);
+            if (c < 0x80 && WIDTH[c] == 1) {
+                to[out++] = (byte) c;
+                at++;
+                continue;
+            }
+            // What needs more than a byte makes its own room, and that of a byte for each character behind it.
+            length = out;
+            reserve(LONGEST_ESCAPE + count - at + 1);
+            to = array;
             if (c < 0x80) {
-                reserve(6 + count - at);
-                escape((byte) c);
-            } else if (Character.isHighSurrogate(c) && at + 1 < count && Character.isLowSurrogate(text.charAt(at + 1))) {
-                utf8(Character.toCodePoint(c, text.charAt(++at)));
-            } else {
-                utf8(Character.isSurrogate(c) ? 0xFFFD : c);
+                out = escape((byte) c, to, out);
+                at++;
+                continue;
             }
-        }
-        return put((byte) '"');
-    }
-
-    private void utf8(int point) {
-        reserve(4);
-        if (point < 0x800) {
-            array[length++] = (byte) (0xC0 | point >> 6);
-        } else {
+            int point = text.codePointAt(at);
+            at += Character.charCount(point);
+            if (point < 0x800) {
+                to[out++] = (byte) (0xC0 | point >> 6);
+                to[out++] = (byte) (0x80 | point & 0x3F);
+                continue;
+            }
+            if (point >= 0xD800 && point <= 0xDFFF) {
+                point = 0xFFFD;
+            }
             if (point < 0x10000) {
-                array[length++] = (byte) (0xE0 | point >> 12);
+                to[out++] = (byte) (0xE0 | point >> 12);
             } else {
-                array[length++] = (byte) (0xF0 | point >> 18);
-                array[length++] = (byte) (0x80 | point >> 12 & 0x3F);
+                to[out++] = (byte) (0xF0 | point >> 18);
+                to[out++] = (byte) (0x80 | point >> 12 & 0x3F);
             }
-            array[length++] = (byte) (0x80 | point >> 6 & 0x3F);
+            to[out++] = (byte) (0x80 | point >> 6 & 0x3F);
+            to[out++] = (byte) (0x80 | point & 0x3F);
         }
-        array[length++] = (byte) (0x80 | point & 0x3F);
+        to[out++] = '"';
+        length = out;
+        return this;
     }
 
-    /** Adds one byte of ASCII as a JSON string holds it; there must be room for six. */
-    private void escape(byte b) {
+    /** Spells one byte of ASCII as a JSON string holds it, with room for it; gives where that ends. */
+    private static int escape(byte b, byte[] to, int start) {
+        int out = start;
         switch (WIDTH[b]) {
-            case 1 -> array[length++] = b;
+            case 1 -> to[out++] = b;
             case 2 -> {
-                array[length++] = '\\';
-                array[length++] = SHORT[b];
+                to[out++] = '\\';
+                to[out++] = SHORT[b];
             }
             default -> {
-                array[length++] = '\\';
-                array[length++] = 'u';
-                array[length++] = '0';
-                array[length++] = '0';
-                array[length++] = HEX[b >> 4];
-                array[length++] = HEX[b & 15];
+                to[out++] = '\\';
+                to[out++] = 'u';
+                to[out++] = '0';
+                to[out++] = '0';
+                to[out++] = HEX[b >> 4];
+                to[out++] = HEX[b & 15];
             }
         }
+        return out;
     }
 
     /**
@@ -164,33 +215,31 @@ final class Bytes {
      */
     int escapeFitting(byte[] text, int from, int count, int room) {
         reserve(room);
+        byte[] to = array;
+        byte[] width = WIDTH;
+        int out = length;
+        int limit = out + room;
         int end = from + count;
-        int limit = length + room;
         int at = from;
-        while (at < end) {
-            // Most of a text needs no escape: it is copied in runs.
-            int run = at;
-            int runEnd = at + Math.min(end - at, limit - length);
-            while (run < runEnd && WIDTH[text[run] & 0xFF] == 1) {
-                run++;
-            }
-            if (run < end && run == runEnd) {
-                // The room ends here: so does the text, before the character that it would cut.
-                while (run > at && (text[run] & 0xC0) == 0x80) {
-                    run--;
-                }
-                put(text, at, run - at);
-                return run - from;
-            }
-            put(text, at, run - at);
-            at = run;
-            if (at < end) {
-                if (WIDTH[text[at]] > limit - length) {
-                    break;
-                }
-                escape(text[at++]);
+        while (at < end && out < limit) {
+            byte b = text[at];
+            if (width[b & 0xFF] == 1) {
+                to[out++] = b;
+                at++;
+            } else if (out + width[b & 0xFF] <= limit) {
+                out = escape(b, to, out);
+                at++;
+            } else {
+                length = out;
+                return at - from;
             }
         }
+        // Where the room ends within a character, none of it is taken.
+        while (at < end && at > from && (text[at] & 0xC0) == 0x80) {
+            at--;
+            out--;
+        }
+        length = out;
         return at - from;
     }
 }

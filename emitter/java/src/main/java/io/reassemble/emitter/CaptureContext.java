@@ -27,7 +27,12 @@ public final class CaptureContext {
      * @return the context; empty outside of a request
      */
     public static Optional<CaptureContext> current() {
-        return Optional.ofNullable(CURRENT.get());
+        return Optional.ofNullable(ofThread());
+    }
+
+    /** The context of the code that asks; null outside of a request. */
+    static CaptureContext ofThread() {
+        return CURRENT.get();
     }
 
     /**

@@ -14,11 +14,9 @@ import jakarta.servlet.http.HttpServletRequest;
 import jakarta.servlet.http.HttpServletResponse;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.EnumSet;
+import java.util.Enumeration;
 import java.util.List;
-import java.util.Set;
-import java.util.TreeSet;
 
 /**
  * Captures what a servlet container is asked and answers: Jetty, Tomcat, Spring Boot.
@@ -29,7 +27,10 @@ import java.util.TreeSet;
  */
 public final class CaptureFilter implements Filter {
     private static final String STATE = ServletCapture.class.getName();
-    private static final String LISTENED = CaptureFilter.class.getName() + ".listened";
+    private static final String CONTEXT = CaptureContext.class.getName();
+
+    /** Stands in the state's place until there is one: the request's end will be told. */
+    private static final Object LISTENED = new Object();
 
     private final Emitter emitter;
 
@@ -60,7 +61,7 @@ public final class CaptureFilter implements Filter {
     private static final class RequestEnd implements ServletRequestListener {
         @Override
         public void requestInitialized(ServletRequestEvent event) {
-            event.getServletRequest().setAttribute(LISTENED, true);
+            event.getServletRequest().setAttribute(STATE, LISTENED);
         }
 
         @Override
@@ -78,13 +79,18 @@ public final class CaptureFilter implements Filter {
             chain.doFilter(request, response);
             return;
         }
-        CaptureContext context = contextOf(asked);
+        Object known = asked.getAttribute(STATE);
+        ServletCapture state = known instanceof ServletCapture begun ? begun : null;
+        CaptureContext context = state == null ? contextOf(asked) : state.context;
+        if (state == null && context != null && asked.getAttribute(STATE) instanceof ServletCapture begun) {
+            state = begun;
+        }
         CaptureContext before = CaptureContext.enter(context);
         try {
-            if (asked.getAttribute(STATE) instanceof ServletCapture state) {
-                serve(state, asked, answered, chain);
-            } else {
+            if (state == null) {
                 chain.doFilter(asked, answered);
+            } else {
+                serve(state, asked, answered, chain);
             }
         } finally {
             CaptureContext.leave(before);
@@ -93,24 +99,23 @@ public final class CaptureFilter implements Filter {
 
     private static void serve(ServletCapture state, HttpServletRequest asked, HttpServletResponse answered, FilterChain chain)
             throws IOException, ServletException {
+        DispatcherType dispatch = asked.getDispatcherType();
         HttpServletRequest request = state.request(asked);
         try {
-            chain.doFilter(request, state.response(answered, asked.getDispatcherType() == DispatcherType.ERROR));
+            chain.doFilter(request, state.response(answered, dispatch == DispatcherType.ERROR));
         } catch (IOException | ServletException | RuntimeException | Error fault) {
             state.failed(fault);
             throw fault;
         } finally {
-            boolean endComes = asked.getAttribute(LISTENED) != null || asked.getDispatcherType() == DispatcherType.ASYNC;
-            if (!endComes) {
+            if (!state.endIsTold && dispatch != DispatcherType.ASYNC) {
                 state.finishUnlessAsync();
             }
         }
     }
 
-    /** The request's context: decided on where it comes by for the first time; null where a filter leaves it out. */
+    /** Decides on a request where it comes by for the first time; null where a filter leaves it out. */
     private CaptureContext contextOf(HttpServletRequest request) {
-        String attribute = CaptureContext.class.getName();
-        if (request.getAttribute(attribute) instanceof CaptureContext known) {
+        if (request.getAttribute(CONTEXT) instanceof CaptureContext known) {
             return known;
         }
         if (request.getDispatcherType() != DispatcherType.REQUEST) {
@@ -122,15 +127,16 @@ public final class CaptureFilter implements Filter {
             if (!settings.methods().lets(request.getMethod()) || !settings.paths().lets(request.getRequestURI())) {
                 return null;
             }
-            TraceParent trace = TraceParent.parse(request.getHeader("traceparent")).orElseGet(TraceParent::make);
             List<Header> headers = headers(request);
-            Capture capture = new Begin(emitter, protocol(request), request.getMethod(), url(request)).inbound().headers(headers)
+            TraceParent trace = TraceParent.parse(Header.first(headers, "traceparent")).orElseGet(TraceParent::make);
+            Capture capture = new Begin(emitter, protocol(request, headers), request.getMethod(), url(request)).inbound().headers(headers)
                     .peer(peer(request)).trace(trace).parent(null).start();
             CaptureContext context = new CaptureContext(capture.id().orElse(null), trace);
             if (!capture.isNone()) {
-                request.setAttribute(STATE, new ServletCapture(capture, context, request, headers));
+                boolean endIsTold = request.getAttribute(STATE) == LISTENED;
+                request.setAttribute(STATE, new ServletCapture(capture, context, request, headers, endIsTold));
             }
-            request.setAttribute(attribute, context);
+            request.setAttribute(CONTEXT, context);
             return context;
         } catch (RuntimeException fault) {
             // A container that can't tell of its request serves it all the same.
@@ -140,22 +146,20 @@ public final class CaptureFilter implements Filter {
 
     private static List<Header> headers(HttpServletRequest request) {
         List<Header> headers = new ArrayList<>();
-        // Tomcat may name a header once for each of its values.
-        Set<String> names = new TreeSet<>(String.CASE_INSENSITIVE_ORDER);
-        for (String name : Collections.list(request.getHeaderNames())) {
-            if (!names.add(name)) {
-                continue;
-            }
-            for (String value : Collections.list(request.getHeaders(name))) {
-                headers.add(Header.ofLatin1(name, value));
+        for (Enumeration<String> names = request.getHeaderNames(); names.hasMoreElements(); ) {
+            String name = names.nextElement();
+            // Tomcat may name a header once for each of its values.
+            if (Header.indexOf(headers, name) < 0) {
+                for (Enumeration<String> values = request.getHeaders(name); values.hasMoreElements(); ) {
+                    headers.add(Header.ofLatin1(name, values.nextElement()));
+                }
             }
         }
         return headers;
     }
 
-    private static String protocol(HttpServletRequest request) {
-        String type = request.getContentType();
-        if (type != null && type.startsWith("application/grpc")) {
+    private static String protocol(HttpServletRequest request, List<Header> headers) {
+        if (Header.first(headers, "content-type").startsWith("application/grpc")) {
             return "grpc";
         }
         return switch (request.getProtocol()) {

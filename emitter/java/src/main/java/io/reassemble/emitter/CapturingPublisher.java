@@ -35,18 +35,7 @@ final class CapturingPublisher implements HttpRequest.BodyPublisher {
 
         @Override
         public void onSubscribe(Flow.Subscription subscription) {
-            next.onSubscribe(new Flow.Subscription() {
-                @Override
-                public void request(long count) {
-                    subscription.request(count);
-                }
-
-                @Override
-                public void cancel() {
-                    part.fail("body not sent to its end");
-                    subscription.cancel();
-                }
-            });
+            next.onSubscribe(new WatchedSubscription(subscription, part, "body not sent to its end"));
         }
 
         @Override

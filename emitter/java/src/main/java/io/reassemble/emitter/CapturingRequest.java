@@ -144,7 +144,7 @@ final class CapturingRequest extends HttpServletRequestWrapper {
                 }
                 return one;
             } catch (IOException fault) {
-                throw failed(fault);
+                throw capture.readFailed(fault);
             }
         }
 
@@ -160,7 +160,7 @@ final class CapturingRequest extends HttpServletRequestWrapper {
                 }
                 return read;
             } catch (IOException fault) {
-                throw failed(fault);
+                throw capture.readFailed(fault);
             }
         }
 
@@ -169,11 +169,6 @@ final class CapturingRequest extends HttpServletRequestWrapper {
             if (part.isWhole()) {
                 part.end();
             }
-        }
-
-        private IOException failed(IOException fault) {
-            part.fail("read failed: " + fault.getMessage());
-            return fault;
         }
 
         @Override
@@ -212,28 +207,18 @@ final class CapturingRequest extends HttpServletRequestWrapper {
 
         @Override
         public void onDataAvailable() throws IOException {
-            CaptureContext before = CaptureContext.enter(capture.context);
-            try {
-                inner.onDataAvailable();
-            } finally {
-                CaptureContext.leave(before);
-            }
+            capture.call(inner::onDataAvailable);
         }
 
         @Override
         public void onAllDataRead() throws IOException {
             part.end();
-            CaptureContext before = CaptureContext.enter(capture.context);
-            try {
-                inner.onAllDataRead();
-            } finally {
-                CaptureContext.leave(before);
-            }
+            capture.call(inner::onAllDataRead);
         }
 
         @Override
         public void onError(Throwable fault) {
-            part.fail("read failed: " + fault.getMessage());
+            capture.readFailed(new IOException(fault.getMessage()));
             capture.context.run(() -> inner.onError(fault));
         }
     }

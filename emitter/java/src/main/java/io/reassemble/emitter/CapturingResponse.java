@@ -11,8 +11,6 @@ import java.io.PrintWriter;
 import java.io.Writer;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Set;
-import java.util.TreeSet;
 
 /**
  * A response whose body is captured as the app writes it.
@@ -28,7 +26,7 @@ final class CapturingResponse extends HttpServletResponseWrapper {
     private final Part part;
     private final boolean isHead;
     private final boolean isErrorPage;
-    private final Bytes pending = new Bytes(256);
+    private Bytes pending = new Bytes(0);
     private ServletOutputStream stream;
     private PrintWriter writer;
     /** The app encoded the body itself, as its header said before the container could add one of its own. */
@@ -57,13 +55,12 @@ final class CapturingResponse extends HttpServletResponseWrapper {
             return;
         }
         List<Header> headers = new ArrayList<>();
-        // Tomcat names a header once for each of its values.
-        Set<String> names = new TreeSet<>(String.CASE_INSENSITIVE_ORDER);
         for (String name : getHeaderNames()) {
-            if (!names.add(name)) {
+            // Tomcat names a header once for each of its values.
+            if (Header.indexOf(headers, name) >= 0) {
                 continue;
             }
-            boolean addedByContainer = hasWritten && !encodedByApp && name.equalsIgnoreCase("content-encoding");
+            boolean addedByContainer = hasWritten && !encodedByApp && Header.isSameName(name, "content-encoding");
             if (!addedByContainer) {
                 // What the container encodes passes here as it was before.
                 for (String value : getHeaders(name)) {
@@ -81,11 +78,18 @@ final class CapturingResponse extends HttpServletResponseWrapper {
             part.noBody();
         } else {
             part.filterBody(headers);
-            String length = Header.first(headers, "content-length");
-            part.expect(length.matches("[0-9]{1,18}") ? Long.parseLong(length) : -1);
+            part.expect(length(Header.first(headers, "content-length")));
         }
-        part.body(pending.array, 0, pending.length);
-        pending.clear();
+        part.own(pending.array, pending.length);
+        pending = new Bytes(0);
+    }
+
+    private static long length(String declared) {
+        try {
+            return declared.isEmpty() ? -1 : Math.max(-1, Long.parseLong(declared));
+        } catch (NumberFormatException noNumber) {
+            return -1;
+        }
     }
 
     /** Ends the part as the handler's part in it ends. */
@@ -99,17 +103,19 @@ final class CapturingResponse extends HttpServletResponseWrapper {
     }
 
     /** To be called ahead of each write: what the container makes of it comes later. */
-    private void writing() {
-        guarded(() -> {
+    private synchronized void writing() {
+        try {
             if (!part.hasBegun()) {
                 encodedByApp = getHeader("content-encoding") != null;
                 hasWritten = true;
             }
-        });
+        } catch (RuntimeException recycled) {
+            endedByContainer();
+        }
     }
 
-    private void wrote(byte[] bytes, int from, int count) {
-        guarded(() -> {
+    private synchronized void wrote(byte[] bytes, int from, int count) {
+        try {
             if (!part.hasBegun()) {
                 if (!isCommitted() && pending.length + count <= PENDING_BYTES) {
                     pending.put(bytes, from, count);
@@ -118,32 +124,35 @@ final class CapturingResponse extends HttpServletResponseWrapper {
                 begin(false);
             }
             part.body(bytes, from, count);
-        });
+        } catch (RuntimeException recycled) {
+            endedByContainer();
+        }
     }
 
-    private void flushed() {
-        guarded(() -> {
+    private synchronized void flushed() {
+        try {
             if (!part.hasBegun() && isCommitted()) {
                 begin(false);
             }
-        });
+        } catch (RuntimeException recycled) {
+            endedByContainer();
+        }
     }
 
-    private IOException failed(IOException fault) {
-        guarded(() -> {
+    private synchronized IOException failed(IOException fault) {
+        try {
+            part.notSent();
             begin(false);
             part.fail("write failed: " + fault.getMessage());
-        });
+        } catch (RuntimeException recycled) {
+            endedByContainer();
+        }
         return fault;
     }
 
     /** A container that has taken its objects back answers anything; the app hears of it by its own calls alone. */
-    private synchronized void guarded(Runnable work) {
-        try {
-            work.run();
-        } catch (RuntimeException recycled) {
-            part.fail("ended by the container");
-        }
+    private void endedByContainer() {
+        part.fail("ended by the container");
     }
 
     /** What was written is gone; of what was sent nothing is. */
@@ -283,12 +292,7 @@ final class CapturingResponse extends HttpServletResponseWrapper {
 
         @Override
         public void onWritePossible() throws IOException {
-            CaptureContext before = CaptureContext.enter(capture.context);
-            try {
-                inner.onWritePossible();
-            } finally {
-                CaptureContext.leave(before);
-            }
+            capture.call(inner::onWritePossible);
         }
 
         @Override

@@ -23,22 +23,7 @@ final class CapturingSubscriber<T> implements HttpResponse.BodySubscriber<T> {
 
     @Override
     public void onSubscribe(Flow.Subscription subscription) {
-        inner.onSubscribe(new Flow.Subscription() {
-            @Override
-            public void request(long count) {
-                subscription.request(count);
-            }
-
-            @Override
-            public void cancel() {
-                if (part.isWhole()) {
-                    part.end();
-                } else {
-                    part.fail("body dropped before its end");
-                }
-                subscription.cancel();
-            }
-        });
+        inner.onSubscribe(new WatchedSubscription(subscription, part, "body dropped before its end"));
     }
 
     @Override

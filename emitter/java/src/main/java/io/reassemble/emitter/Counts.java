@@ -9,4 +9,9 @@ package io.reassemble.emitter;
  * @param sampledOut captures that sampling or a rate limit left out
  * @param lostLines lines that the output did not take
  */
-public record Counts(long begun, long finished, long dropped, long sampledOut, long lostLines) {}
+public record Counts(long begun, long finished, long dropped, long sampledOut, long lostLines) {
+    /** Whether a {@code meta} line would tell the same. */
+    boolean isSame(Counts other) {
+        return begun == other.begun && finished == other.finished && dropped == other.dropped && sampledOut == other.sampledOut;
+    }
+}

@@ -9,7 +9,8 @@ final class Cutting {
         private final PartWriter writer;
         private final Settings settings;
         private final BodyRedactor redaction;
-        private final Bytes held;
+        /** What came of a body that is looked through. */
+        private Bytes held;
         /** How much of the body came, and whether that is too much to be held. */
         private long came;
         private boolean overflown;
@@ -19,31 +20,37 @@ final class Cutting {
             this.writer = writer;
             this.settings = settings;
             redaction = settings.redactBodies() ? BodyRedactor.of(headers) : BodyRedactor.NONE;
-            held = redaction == BodyRedactor.NONE ? null : new Bytes(256);
         }
 
-        /** Takes a piece; gives how much of its cost stays with the queue because it is held. */
-        long body(Message.Piece piece) {
-            byte[] bytes = piece.bytes();
-            if (held == null) {
-                writer.body(bytes, 0, bytes.length);
+        /** Takes a piece, whose array is the caller's no more; gives how much of its cost stays with the queue because it is held. */
+        long body(byte[] bytes, int length, long cost) {
+            if (redaction == BodyRedactor.NONE) {
+                writer.body(bytes, 0, length);
                 return 0;
             }
-            came += bytes.length;
-            if (overflown || held.length + (long) bytes.length > settings.redactBuffer()) {
+            came += length;
+            if (overflown || came > settings.redactBuffer()) {
                 overflown = true;
-                held.clear();
+                held = null;
                 return 0;
             }
-            held.put(bytes);
-            heldCost += piece.cost();
-            return piece.cost();
+            if (held == null) {
+                held = new Bytes(bytes, length);
+            } else {
+                held.put(bytes, 0, length);
+            }
+            heldCost += cost;
+            return cost;
         }
 
         /** Ends the part; gives the cost of what was held. */
         long end(Tail tail) {
-            writer.end(held == null ? tail : redacted(tail));
+            writer.end(redaction == BodyRedactor.NONE ? tail : redacted(tail));
             return heldCost;
+        }
+
+        PartWriter writer() {
+            return writer;
         }
 
         private Tail redacted(Tail tail) {

@@ -90,14 +90,14 @@ public final class Emitter implements AutoCloseable {
             return joined(patience);
         }
         CountDownLatch done = new CountDownLatch(1);
-        shared.queue.add(new Message.Flush(done, false));
+        shared.queue.order(new Message.Flush(done, false));
         return done.await(patience.toMillis(), TimeUnit.MILLISECONDS) || shared.queue.isClosed() && joined(patience);
     }
 
     /** Opens an {@link Output#file} again, after the file there was renamed away; any other output goes on. */
     public void reopen() {
         if (shared != null) {
-            shared.queue.add(new Message.Reopen());
+            shared.queue.order(new Message.Reopen());
         }
     }
 

@@ -32,14 +32,36 @@ public record Header(String name, String value) {
 
     /** The value of the first header of this name; empty where there is none. */
     static String first(List<Header> headers, String name) {
-        if (headers != null) {
-            for (Header header : headers) {
-                if (header.name.equalsIgnoreCase(name)) {
-                    return header.value;
-                }
+        int at = headers == null ? -1 : indexOf(headers, name);
+        return at < 0 ? "" : headers.get(at).value;
+    }
+
+    /** Where the first header of this name stands; -1 where there is none. */
+    static int indexOf(List<Header> headers, String name) {
+        int count = headers.size();
+        for (int at = 0; at < count; at++) {
+            if (isSameName(headers.get(at).name, name)) {
+                return at;
             }
         }
-        return "";
+        return -1;
+    }
+
+    /** Compares without the case of ASCII letters, which alone names of headers have; no other letter is taken for one of them. */
+    static boolean isSameName(String one, String other) {
+        int length = one.length();
+        if (length != other.length()) {
+            return false;
+        }
+        for (int at = 0; at < length; at++) {
+            char a = one.charAt(at);
+            char b = other.charAt(at);
+            int letter = a | 0x20;
+            if (a != b && (letter != (b | 0x20) || letter < 'a' || letter > 'z')) {
+                return false;
+            }
+        }
+        return true;
     }
 
     /** What these take of the queue, in bytes. */

@@ -13,46 +13,65 @@ import java.util.Map;
 /** Heads as JSON, their keys in the order of L-2; what is null is left out. */
 final class Heads {
     private static final DateTimeFormatter SECOND = DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.");
+    /** The second that was spelled last: most are asked for many times. */
+    private static volatile Second last = new Second(Long.MIN_VALUE, new byte[0]);
+
+    private record Second(long second, byte[] text) {}
+
+    private static final byte[][] PROCESS = keys("service", "host", "inst");
+    private static final byte[][] CALL = keys("dir", "proto", "method", "url");
+    private static final byte[][] LINKS = keys("peer", "trace", "parent");
+    private static final byte[][] WHY = keys("why", "body_enc");
+    private static final byte[][] BODY_ENC = keys("body_enc");
+    private static final byte[] N = keys("n")[0];
+    private static final byte[] US = keys("us")[0];
+    private static final byte[] RATE = keys("rate")[0];
+    private static final byte[] STATUS = keys("status")[0];
+    private static final byte[] HEADERS = keys("headers")[0];
+    private static final byte[] FIRST_PAIR = Bytes.of("[");
+    private static final byte[] NEXT_PAIR = Bytes.of(",[");
+    private static final byte[] ZULU = Bytes.of("Z\"");
 
     private Heads() {}
+
+    private static byte[][] keys(String... names) {
+        byte[][] keys = new byte[names.length][];
+        for (int at = 0; at < names.length; at++) {
+            keys[at] = Bytes.of(",\"" + names[at] + "\":");
+        }
+        return keys;
+    }
 
     /**
      * The head of {@code req} (L-2.2).
      *
      * @param tsMicros microseconds since 1970
+     * @param rate as {@link #spelled} gives it
      */
     record Request(
             Long tsMicros, String service, String host, String inst, Long n, String dir, String proto, String method, String url,
-            List<Header> headers, String peer, String trace, String parent, Map<String, String> tags, Double rate, String why,
+            List<Header> headers, String peer, String trace, String parent, Map<String, String> tags, String rate, String why,
             String bodyEncoding, boolean oneway) {
-        Bytes json() {
-            Bytes json = new Bytes(512).ascii("{");
+        /** Writes the head in the place of what the buffer held. */
+        Bytes json(Bytes json) {
             ts(json, tsMicros);
-            text(json, "service", service);
-            text(json, "host", host);
-            text(json, "inst", inst);
+            strings(json, PROCESS, service, host, inst, null);
             if (n != null) {
-                json.ascii(",\"n\":").ascii(Long.toUnsignedString(n));
+                json.put(N).number(n);
             }
-            text(json, "dir", dir);
-            text(json, "proto", proto);
-            text(json, "method", method);
-            text(json, "url", url);
+            strings(json, CALL, dir, proto, method, url);
             if (headers != null) {
-                json.ascii(",\"headers\":");
+                json.put(HEADERS);
                 Heads.headers(json, headers);
             }
-            text(json, "peer", peer);
-            text(json, "trace", trace);
-            text(json, "parent", parent);
+            strings(json, LINKS, peer, trace, parent, null);
             if (tags != null && !tags.isEmpty()) {
                 putTags(json, tags);
             }
             if (rate != null) {
-                json.ascii(",\"rate\":").ascii(spelled(rate));
+                json.put(RATE).ascii(rate);
             }
-            text(json, "why", why);
-            text(json, "body_enc", bodyEncoding);
+            strings(json, WHY, why, bodyEncoding, null, null);
             if (oneway) {
                 json.ascii(",\"oneway\":true");
             }
@@ -68,18 +87,18 @@ final class Heads {
      * @param status an {@link Integer} or a {@link String}
      */
     record Response(Long tsMicros, Long us, Object status, List<Header> headers, String bodyEncoding) {
-        Bytes json() {
-            Bytes json = new Bytes(512).ascii("{");
+        /** Writes the head in the place of what the buffer held. */
+        Bytes json(Bytes json) {
             ts(json, tsMicros);
             if (us != null) {
-                json.ascii(",\"us\":").number(us);
+                json.put(US).number(us);
             }
             Heads.status(json, status);
             if (headers != null) {
-                json.ascii(",\"headers\":");
+                json.put(HEADERS);
                 Heads.headers(json, headers);
             }
-            text(json, "body_enc", bodyEncoding);
+            strings(json, BODY_ENC, bodyEncoding, null, null, null);
             return closed(json);
         }
     }
@@ -90,12 +109,10 @@ final class Heads {
      * @param tsMicros microseconds since 1970
      */
     record Meta(Long tsMicros, String service, String host, String inst, long begun, long finished, long dropped, long sampledOut) {
-        Bytes json() {
-            Bytes json = new Bytes(256).ascii("{");
+        /** Writes the head in the place of what the buffer held. */
+        Bytes json(Bytes json) {
             ts(json, tsMicros);
-            text(json, "service", service);
-            text(json, "host", host);
-            text(json, "inst", inst);
+            strings(json, PROCESS, service, host, inst, null);
             json.ascii(",\"begun\":").number(begun).ascii(",\"finished\":").number(finished);
             json.ascii(",\"dropped\":").number(dropped).ascii(",\"sampled_out\":").number(sampledOut);
             return closed(json);
@@ -104,35 +121,48 @@ final class Heads {
 
     static void status(Bytes json, Object status) {
         if (status instanceof Integer code) {
-            json.ascii(",\"status\":").number(code);
-        } else if (status instanceof String name) {
-            text(json, "status", name);
+            json.put(STATUS).number(code);
+        } else if (status instanceof String name && !name.isEmpty()) {
+            json.put(STATUS).quoted(name);
         }
     }
 
     static void headers(Bytes json, List<Header> headers) {
-        json.ascii("[");
-        for (int at = 0; at < headers.size(); at++) {
+        int count = headers.size();
+        json.put((byte) '[');
+        for (int at = 0; at < count; at++) {
             Header header = headers.get(at);
-            json.ascii(at == 0 ? "[" : ",[").quoted(header.name()).ascii(",").quoted(header.value()).ascii("]");
+            json.put(at == 0 ? FIRST_PAIR : NEXT_PAIR);
+            json.quoted(header.name()).put((byte) ',');
+            json.quoted(header.value()).put((byte) ']');
         }
-        json.ascii("]");
+        json.put((byte) ']');
     }
 
-    private static void text(Bytes json, String key, String value) {
-        if (value != null && !value.isEmpty()) {
-            json.ascii(",\"").ascii(key).ascii("\":").quoted(value);
+    /** Writes those of four values that are there, each behind its key. */
+    private static void strings(Bytes json, byte[][] keys, String first, String second, String third, String fourth) {
+        String value = first;
+        for (int at = 0; at < 4; at++) {
+            if (value != null && !value.isEmpty()) {
+                json.put(keys[at]).quoted(value);
+            }
+            value = at == 0 ? second : at == 1 ? third : fourth;
         }
     }
 
+    /** Begins a head. */
     private static void ts(Bytes json, Long micros) {
+        json.clear().put((byte) '{');
         if (micros == null) {
             return;
         }
         long second = Math.floorDiv(micros, 1_000_000L);
-        String digits = Long.toString(1_000_000 + Math.floorMod(micros, 1_000_000L)).substring(1);
-        String text = SECOND.format(LocalDateTime.ofEpochSecond(second, 0, ZoneOffset.UTC));
-        json.ascii(",\"ts\":\"").ascii(text).ascii(digits).ascii("Z\"");
+        Second spelled = last;
+        if (spelled.second != second) {
+            spelled = new Second(second, Bytes.of(",\"ts\":\"" + SECOND.format(LocalDateTime.ofEpochSecond(second, 0, ZoneOffset.UTC))));
+            last = spelled;
+        }
+        json.put(spelled.text).digits(Math.floorMod(micros, 1_000_000L), 6).put(ZULU);
     }
 
     /** Names in the order of their bytes, which is not that of Java's own characters. */
@@ -147,7 +177,8 @@ final class Heads {
         json.ascii("}");
     }
 
-    private static String spelled(double rate) {
+    /** A rate as heads hold it (L-3.3). */
+    static String spelled(double rate) {
         BigDecimal rounded = new BigDecimal(rate).setScale(6, RoundingMode.HALF_EVEN);
         return rounded.signum() == 0 ? "0" : rounded.stripTrailingZeros().toPlainString();
     }

@@ -27,9 +27,14 @@ final class JsonRedactor {
      *
      * @return what may be told; null where the body is no JSON or nests too deep
      */
-    static Bytes redact(Redactor redactor, byte[] json, int length) {
+    static Bytes redact(Redactor redactor, Bytes body) {
+        byte[] json = body.array;
+        int length = body.length;
         if (!Utf8.isValid(json, 0, length)) {
             return null;
+        }
+        if (!redactor.mayStandIn(json, length)) {
+            return body;
         }
         JsonRedactor reader = new JsonRedactor(redactor, json, length);
         reader.space();

@@ -1,13 +1,11 @@
 package io.reassemble.emitter;
 
-import java.time.Duration;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 
 /**
  * The emitter's thread: takes messages in their order, redacts, cuts each part into lines, and writes those of several messages together.
@@ -17,10 +15,10 @@ import java.util.concurrent.locks.LockSupport;
  */
 final class LineThread extends Thread {
     /** Lines are written once there are so many bytes of them, and when the queue is empty. */
-    private static final int GATHERED_BYTES = 32 * 1024;
-    /** How long messages are let gather once one has come, so that lines share writes and requests' threads seldom wake this one. */
-    private static final long GATHER_NANOS = TimeUnit.MILLISECONDS.toNanos(2);
-    private static final long IDLE_NANOS = TimeUnit.MINUTES.toNanos(1);
+    private static final int GATHERED_BYTES = 48 * 1024;
+    /** So many writers of parts are kept to be used again, as long as their buffers have not grown. */
+    private static final int SPARE_WRITERS = 64;
+    private static final int SPARE_BYTES = 16 * 1024;
     /** The buffer of lines gives memory back above this. */
     private static final int KEPT_BYTES = 1 << 20;
 
@@ -33,6 +31,9 @@ final class LineThread extends Thread {
     private final List<Cutting> owners = new ArrayList<>();
     private int[] ownerEnds = new int[64];
     private final List<Cutting> ended = new ArrayList<>();
+    private final ArrayDeque<PartWriter> spare = new ArrayDeque<>();
+    private final Bytes head = new Bytes(2048);
+    private final String rate;
     private long cost;
     private Counts told = new Counts(0, 0, 0, 0, 0);
     private long toldAt = System.nanoTime();
@@ -43,6 +44,7 @@ final class LineThread extends Thread {
         this.shared = shared;
         this.settings = shared.settings;
         this.sink = sink;
+        rate = Heads.spelled(settings.sampleRate());
     }
 
     @Override
@@ -57,7 +59,7 @@ final class LineThread extends Thread {
                 handleSafely(message);
             }
             writeLines();
-            long next = tellWhenDue();
+            tellWhenDue();
             if (closed && idle) {
                 if (drained) {
                     break;
@@ -65,11 +67,8 @@ final class LineThread extends Thread {
                 open.forEach(Live::drain);
                 drained = true;
             }
-            if (!closed) {
-                shared.queue.await(next);
-                if (!shared.queue.isClosed()) {
-                    LockSupport.parkNanos(this, GATHER_NANOS);
-                }
+            if (!closed && !shared.queue.linger()) {
+                shared.queue.sleep(this::tellWhenDue);
             }
         }
         for (Live live : new ArrayList<>(open)) {
@@ -84,7 +83,7 @@ final class LineThread extends Thread {
     private void handleSafely(Message message) {
         try {
             cost += message.cost();
-            handle(message);
+            message.handledBy(this);
             if (lines.length >= GATHERED_BYTES) {
                 writeLines();
             }
@@ -93,61 +92,64 @@ final class LineThread extends Thread {
         }
     }
 
-    private void handle(Message message) {
-        if (message instanceof Message.Piece piece) {
-            Cutting.Side side = side(piece.live(), piece.response());
-            if (side != null) {
-                cost -= side.body(piece);
-                own(piece.live().cutting);
-            }
-        } else if (message instanceof Message.Begin begin) {
-            begin(begin);
-        } else if (message instanceof Message.Respond respond) {
-            respond(respond);
-        } else if (message instanceof Message.End end) {
-            end(end.live(), end.response(), end.tail());
-        } else if (message instanceof Message.Flush flush) {
-            if (flush.drained()) {
-                writeLines();
-                flush.done().countDown();
-            } else {
-                open.forEach(Live::drain);
-                shared.queue.add(new Message.Flush(flush.done(), true));
-            }
-        } else if (message instanceof Message.Reopen) {
+    void flush(Message.Flush flush) {
+        if (flush.drained()) {
             writeLines();
-            sink.reopen();
-            shared.outputGone = sink.isGone();
+            flush.done().countDown();
+        } else {
+            open.forEach(Live::drain);
+            shared.queue.order(new Message.Flush(flush.done(), true));
         }
     }
 
-    private void begin(Message.Begin begin) {
+    void reopen() {
+        writeLines();
+        sink.reopen();
+        shared.outputGone = sink.isGone();
+    }
+
+    void end(Message.End end) {
+        if (end.bytes() != null) {
+            body(end.live(), end.response(), end.bytes(), end.length());
+        }
+        end(end.live(), end.response(), end.tail());
+    }
+
+    void begin(Message.Begin begin) {
         Live live = begin.live();
         Cutting cutting = new Cutting();
         live.cutting = cutting;
         open.add(live);
         cutting.awaited = !begin.oneway();
-        PartWriter writer = writer(live.id, "req");
+        PartWriter writer = writer(live.id, PartWriter.Kind.REQUEST);
         cutting.request = new Cutting.Side(writer, settings, begin.headers());
         writer.head(new Heads.Request(
                 begin.tsMicros(), settings.service(), settings.host(), settings.inst(), live.n, begin.dir(), begin.proto(), begin.method(),
                 settings.redactor().url(begin.url()), settings.redactor().headers(begin.headers()), begin.peer(), begin.trace(),
-                begin.parent(), begin.tags(), settings.sampleRate(), begin.why(), null, begin.oneway()).json());
+                begin.parent(), begin.tags(), rate, begin.why(), null, begin.oneway()).json(head));
         own(cutting);
     }
 
-    private void respond(Message.Respond respond) {
+    void respond(Message.Respond respond) {
         Live live = respond.live();
         Cutting cutting = live.cutting;
         if (cutting == null || !cutting.awaited) {
             return;
         }
         cutting.awaited = false;
-        PartWriter writer = writer(live.id, "res");
+        PartWriter writer = writer(live.id, PartWriter.Kind.RESPONSE);
         cutting.response = new Cutting.Side(writer, settings, respond.headers());
         writer.head(new Heads.Response(
-                respond.tsMicros(), respond.us(), respond.status(), settings.redactor().headers(respond.headers()), null).json());
+                respond.tsMicros(), respond.us(), respond.status(), settings.redactor().headers(respond.headers()), null).json(head));
         own(cutting);
+    }
+
+    void body(Live live, boolean response, byte[] bytes, int length) {
+        Cutting.Side side = side(live, response);
+        if (side != null) {
+            cost -= side.body(bytes, length, Message.Piece.cost(bytes));
+            own(live.cutting);
+        }
     }
 
     private void end(Live live, boolean response, Tail tail) {
@@ -163,6 +165,7 @@ final class LineThread extends Thread {
         }
         cost += side.end(tail);
         own(cutting);
+        recycle(side.writer());
         if (cutting.hasEnded()) {
             live.cutting = null;
             open.remove(live);
@@ -187,8 +190,15 @@ final class LineThread extends Thread {
         }
     }
 
-    private PartWriter writer(String id, String part) {
-        return new PartWriter(lines, settings.lineLimit(), settings.key(), id, part);
+    private PartWriter writer(String id, PartWriter.Kind part) {
+        PartWriter writer = spare.poll();
+        return (writer == null ? new PartWriter(lines, settings.lineLimit(), settings.key()) : writer).open(id, part);
+    }
+
+    private void recycle(PartWriter writer) {
+        if (spare.size() < SPARE_WRITERS && writer.bytes() <= SPARE_BYTES) {
+            spare.push(writer);
+        }
     }
 
     private static Cutting.Side side(Live live, boolean response) {
@@ -225,6 +235,7 @@ final class LineThread extends Thread {
         shared.queue.release(cost);
         cost = 0;
         lines.shrink(KEPT_BYTES);
+        head.shrink(KEPT_BYTES);
     }
 
     /** The line that begins here was not written. */
@@ -238,16 +249,15 @@ final class LineThread extends Thread {
         }
     }
 
-    /** Tells counts where they have changed and it is time; gives how long to wait at most. */
+    /** Tells counts where they have changed and it is time; gives how long to wait at most, {@link Long#MAX_VALUE} until something changes. */
     private long tellWhenDue() {
-        if (shared.counts().equals(told)) {
-            return IDLE_NANOS;
+        if (shared.counts().isSame(told)) {
+            return Long.MAX_VALUE;
         }
-        Duration every = settings.metaEvery();
-        long left = every.toNanos() - (System.nanoTime() - toldAt);
+        long left = settings.metaEvery().toNanos() - (System.nanoTime() - toldAt);
         if (left <= 0) {
             tell();
-            return IDLE_NANOS;
+            return Long.MAX_VALUE;
         }
         return left;
     }
@@ -255,16 +265,17 @@ final class LineThread extends Thread {
     private void tell() {
         Counts counts = shared.counts();
         toldAt = System.nanoTime();
-        if (counts.equals(told)) {
+        if (counts.isSame(told)) {
             return;
         }
         told = counts;
         long now = Identity.nowMicros();
-        PartWriter writer = writer(Identity.captureId(now, Identity.random(10)), "meta");
+        PartWriter writer = writer(Identity.captureId(now, Identity.random(10)), PartWriter.Kind.META);
         writer.head(new Heads.Meta(
                 now, settings.service(), settings.host(), settings.inst(), counts.begun(), counts.finished(), counts.dropped(),
-                counts.sampledOut()).json());
+                counts.sampledOut()).json(head));
         writer.endMeta();
+        recycle(writer);
         writeLines();
     }
 }

@@ -66,6 +66,11 @@ final class Live {
         }
     }
 
+    /** Takes room of the queue for a message; false where there is not so much. */
+    boolean reserve(long cost) {
+        return shared.queue.reserve(cost);
+    }
+
     /** Hands a message over; false where the queue has no room. */
     boolean push(Message message) {
         if (fate == Fate.LEFT_OUT) {
@@ -78,53 +83,54 @@ final class Live {
         return true;
     }
 
-    /** Hands a message over for which {@link #CLOSING_BYTES} has room. */
+    /** Hands a message over for which there is room: in {@link #CLOSING_BYTES}, or reserved. */
     void pushReserved(Message message) {
         add(message);
     }
 
     private void add(Message message) {
-        if (fate != Fate.OPEN) {
-            synchronized (this) {
-                if (fate == Fate.HELD) {
-                    held.add(message);
-                    heldBody += message instanceof Message.Piece piece ? piece.bytes().length : 0;
-                    return;
-                }
-                if (fate == Fate.LEFT_OUT) {
-                    shared.queue.release(message.cost());
-                    return;
-                }
-            }
+        if (fate == Fate.OPEN || !keepsBack(message)) {
+            shared.queue.add(message);
         }
-        shared.queue.add(message);
+    }
+
+    /** Whether a message of a capture that was not open is not for the queue. */
+    private synchronized boolean keepsBack(Message message) {
+        if (fate == Fate.HELD) {
+            held.add(message);
+            heldBody += message instanceof Message.Piece piece ? piece.length() : 0;
+        } else if (fate == Fate.LEFT_OUT) {
+            shared.queue.release(message.cost());
+        }
+        return fate != Fate.OPEN;
     }
 
     /** Tells what a held capture turned out to be: an error is captured from its start, anything else is left out. */
     void judge(boolean isError) {
+        if (fate == Fate.HELD) {
+            judgeHeld(isError);
+        }
+    }
+
+    private synchronized void judgeHeld(boolean isError) {
         if (fate != Fate.HELD) {
             return;
         }
-        synchronized (this) {
-            if (fate != Fate.HELD) {
-                return;
+        if (isError && !shared.queue.isClosed()) {
+            n = shared.begun.incrementAndGet();
+            for (Message message : held) {
+                shared.queue.add(message instanceof Message.Begin begin ? begin.because("error") : message);
             }
-            if (isError && !shared.queue.isClosed()) {
-                n = shared.begun.incrementAndGet();
-                for (Message message : held) {
-                    shared.queue.add(message instanceof Message.Begin begin ? begin.because("error") : message);
-                }
-                fate = Fate.OPEN;
-            } else {
-                shared.sampledOut.increment();
-                long cost = CLOSING_BYTES;
-                for (Message message : held) {
-                    cost += message.cost();
-                }
-                shared.queue.release(cost);
-                fate = Fate.LEFT_OUT;
+            fate = Fate.OPEN;
+        } else {
+            shared.count(shared.sampledOut);
+            long cost = CLOSING_BYTES;
+            for (Message message : held) {
+                cost += message.cost();
             }
-            held = null;
+            shared.queue.release(cost);
+            fate = Fate.LEFT_OUT;
         }
+        held = null;
     }
 }

@@ -10,7 +10,7 @@ import java.util.List;
  * <p>Invariant: once a piece was left out, none follows it. All calls may come from any thread, and do nothing once the part has ended.
  */
 final class Part {
-    /** Small pieces are gathered up to this size, for a body may be written byte by byte. */
+    /** Pieces are held back and gathered up to this size: a body may be written byte by byte, and most are handed over with their end. */
     private static final int GATHERED_BYTES = 4096;
 
     private enum Cut { NONE, SETTING, QUEUE }
@@ -47,6 +47,13 @@ final class Part {
         if (!live.push(new Message.Respond(live, ts, us, status, headers, Message.OVERHEAD + Header.cost(headers)))) {
             live.pushReserved(new Message.Respond(live, ts, us, status, null, 0));
             cut = Cut.QUEUE;
+        }
+    }
+
+    /** No response came, or none of it reached the client: where the capture is held, that makes it an error, whatever the status will say (C-2.3). */
+    synchronized void notSent() {
+        if (!begun && !ended) {
+            live.judge(true);
         }
     }
 
@@ -94,44 +101,38 @@ final class Part {
 
     synchronized void body(byte[] bytes, int from, int count) {
         int kept = keep(count);
-        if (kept == 0) {
-            return;
-        }
-        if (kept + gatheredLength > GATHERED_BYTES) {
-            pushGathered();
-        }
-        if (kept >= GATHERED_BYTES / 2) {
-            pushGathered();
-            push(Arrays.copyOfRange(bytes, from, from + kept));
-        } else {
+        if (kept > 0) {
             makeRoom(kept);
             System.arraycopy(bytes, from, gathered, gatheredLength, kept);
-            gatheredLength += kept;
+            gathered(kept);
+        }
+    }
+
+    /** Takes the first bytes of an array over, which is the caller's no more. */
+    synchronized void own(byte[] bytes, int count) {
+        int kept = keep(count);
+        if (kept > 0) {
+            pushGathered();
+            gathered = bytes;
+            gathered(kept);
         }
     }
 
     /** Takes what is left in a buffer, which stays as it is. */
     synchronized void body(ByteBuffer buffer) {
-        if (buffer.hasArray()) {
-            body(buffer.array(), buffer.arrayOffset() + buffer.position(), buffer.remaining());
-            return;
-        }
         int kept = keep(buffer.remaining());
         if (kept > 0) {
-            byte[] copy = new byte[kept];
-            buffer.duplicate().get(copy);
-            pushGathered();
-            push(copy);
+            makeRoom(kept);
+            buffer.get(buffer.position(), gathered, gatheredLength, kept);
+            gathered(kept);
         }
     }
 
     synchronized void body(int one) {
         if (keep(1) == 1) {
             makeRoom(1);
-            gathered[gatheredLength++] = (byte) one;
-            if (gatheredLength == GATHERED_BYTES) {
-                pushGathered();
-            }
+            gathered[gatheredLength] = (byte) one;
+            gathered(1);
         }
     }
 
@@ -151,12 +152,23 @@ final class Part {
         return kept;
     }
 
+    /** Makes room for bytes behind those gathered; where they come to too much together, those go. */
     private void makeRoom(int more) {
+        if (gatheredLength + more > GATHERED_BYTES) {
+            pushGathered();
+        }
         int needed = gatheredLength + more;
         if (gathered == null) {
             gathered = new byte[Math.max(needed, 256)];
         } else if (gathered.length < needed) {
             gathered = Arrays.copyOf(gathered, Math.min(GATHERED_BYTES, Math.max(needed, 4 * gathered.length)));
+        }
+    }
+
+    private void gathered(int more) {
+        gatheredLength += more;
+        if (gatheredLength >= GATHERED_BYTES) {
+            pushGathered();
         }
     }
 
@@ -168,17 +180,14 @@ final class Part {
     }
 
     private void pushGathered() {
-        if (gatheredLength > 0) {
-            byte[] bytes = Arrays.copyOf(gathered, gatheredLength);
-            gatheredLength = 0;
-            push(bytes);
+        if (gatheredLength == 0) {
+            return;
         }
-    }
-
-    private void push(byte[] bytes) {
-        if (cut != Cut.QUEUE && !live.push(new Message.Piece(live, response, bytes))) {
+        if (cut != Cut.QUEUE && !live.push(new Message.Piece(live, response, gathered, gatheredLength))) {
             cut = Cut.QUEUE;
         }
+        gathered = null;
+        gatheredLength = 0;
     }
 
     /** Ends the part. */
@@ -201,22 +210,23 @@ final class Part {
             return;
         }
         if (!begun) {
-            // No response came: of what is held this makes an error.
-            live.judge(!error.isEmpty());
+            notSent();
             respond(null, null);
         }
-        pushGathered();
         ended = true;
+        byte[] last = cut == Cut.QUEUE ? null : gathered;
+        String said = cut == Cut.QUEUE ? "queue" : Tail.cut(error);
+        long cost = (last == null ? 0 : Message.Piece.cost(last)) + (said.length() <= Live.CLOSING_BYTES / 4 ? 0 : said.length());
+        if (cost > 0 && !live.reserve(cost)) {
+            cut = Cut.QUEUE;
+            last = null;
+            said = "queue";
+            cost = 0;
+        }
         boolean truncated = early || cut == Cut.QUEUE || seen > taken && !bodyless;
         Long full = truncated && fullLength >= 0 ? fullLength : null;
-        String said = cut == Cut.QUEUE ? "queue" : Tail.cut(error);
         Tail tail = new Tail(live.elapsedMicros(), null, null, said, truncated, full);
-        long cost = said.length();
-        if (cost <= Live.CLOSING_BYTES / 4) {
-            live.pushReserved(new Message.End(live, response, tail, 0));
-        } else if (!live.push(new Message.End(live, response, tail, cost))) {
-            Tail shorter = new Tail(tail.us(), null, null, "queue", true, fullLength >= 0 ? fullLength : null);
-            live.pushReserved(new Message.End(live, response, shorter, 0));
-        }
+        live.pushReserved(new Message.End(live, response, last, gatheredLength, tail, cost));
+        gathered = null;
     }
 }

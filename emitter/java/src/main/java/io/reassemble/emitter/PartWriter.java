@@ -8,7 +8,7 @@ import java.util.zip.CRC32;
  * Cuts one part of a capture into lines: L-4 and L-8.1 of the capture line's specification.
  *
  * <p>The line that is open is kept here; each line that ends goes to {@code out} whole. Where lines end depends on the body alone: a piece is cut
- * once there is more of the body than its line can take, or the body has ended.
+ * once there is more of the body than its line can take, or the body has ended. A writer of a part that has ended may be opened for another.
  */
 final class PartWriter {
     /** {@code }} and the newline. */
@@ -21,16 +21,42 @@ final class PartWriter {
     private static final int FRAGMENT = 11;
     private static final int LONGEST_ESCAPE = 6;
     private static final byte[] NOTHING = {};
+    private static final byte[] CAP1 = Bytes.of("{\"cap1\":\"");
+    private static final byte[] HEAD = Bytes.of(",\"head\":");
+    private static final byte[] TEXT = Bytes.of(",\"text\":\"");
+    private static final byte[] CRC = Bytes.of(",\"crc\":\"");
+    private static final byte[] OF = Bytes.of(",\"of\":");
+    private static final byte[] TAIL = Bytes.of(",\"tail\":");
+    private static final byte[] LEN = Bytes.of("{\"len\":");
+    private static final byte[] END = Bytes.of("}\n");
+    /** Most lines of a head, or of a body of 2 KiB, fit. */
+    private static final int FIRST_LINE = 4096;
+
+    /** Which part of a capture. */
+    enum Kind {
+        REQUEST("req"), RESPONSE("res"), META("meta");
+
+        /** As lines name it. */
+        final String name;
+        private final byte[] onLine;
+
+        Kind(String name) {
+            this.name = name;
+            onLine = Bytes.of("\",\"part\":\"" + name + "\",\"seq\":");
+        }
+    }
 
     private final Bytes out;
     private final SigningKey key;
-    private final String id;
-    private final String part;
     private final int limit;
     private final CRC32 bodyCrc = new CRC32();
     private final CRC32 pieceCrc = new CRC32();
 
-    private final Bytes line = new Bytes(512);
+    private final Bytes line = new Bytes(FIRST_LINE);
+    private final Bytes tailJson = new Bytes(128);
+    private final Bytes wholeTail = new Bytes(128);
+    private String id;
+    private Kind part;
     private int seq;
     private boolean hasPiece;
     private boolean binary;
@@ -48,21 +74,37 @@ final class PartWriter {
      * @param out takes the lines
      * @param limit the longest line in bytes, newline included
      * @param key signs the lines; null where they are not signed
-     * @param part {@code req}, {@code res} or {@code meta}
      */
-    PartWriter(Bytes out, int limit, SigningKey key, String id, String part) {
+    PartWriter(Bytes out, int limit, SigningKey key) {
         this.out = out;
         this.key = key;
+        this.limit = limit - (key == null ? 0 : SIGNATURE);
+    }
+
+    /** Turns to a part that begins. */
+    PartWriter open(String id, Kind part) {
         this.id = id;
         this.part = part;
-        this.limit = limit - (key == null ? 0 : SIGNATURE);
+        seq = 0;
+        of = 0;
+        hasPiece = false;
+        binary = false;
+        bodyCrc.reset();
+        bodyLength = 0;
+        restLength = 0;
         open();
+        return this;
+    }
+
+    /** What its buffers take of memory. */
+    int bytes() {
+        return line.array.length + rest.length + tailJson.array.length + wholeTail.array.length;
     }
 
     /** Begins the part with its head, as JSON. */
     void head(Bytes json) {
         if (key == null && line.length + 8 + json.length + CLOSE <= limit) {
-            line.ascii(",\"head\":").put(json);
+            line.put(HEAD).put(json);
             return;
         }
         int at = 0;
@@ -113,13 +155,13 @@ final class PartWriter {
             makeRoom();
             cut(room());
         }
-        Bytes json = new Bytes(128);
-        json.ascii("{\"len\":").number(bodyLength).ascii(",\"crc\":\"").crc(bodyCrc.getValue()).ascii("\"");
+        Bytes json = tailJson.clear();
+        json.put(LEN).number(bodyLength).put(CRC).crc(bodyCrc.getValue()).put((byte) '"');
         tail.write(json);
-        json.ascii("}");
-        Bytes whole = new Bytes(json.length + 16);
+        json.put((byte) '}');
+        Bytes whole = wholeTail.clear();
         if (key == null) {
-            whole.ascii(",\"tail\":").put(json);
+            whole.put(TAIL).put(json);
         } else {
             whole.ascii(",\"tailf\":\"");
             whole.escapeFitting(json.array, 0, json.length, LONGEST_ESCAPE * json.length);
@@ -186,7 +228,7 @@ final class PartWriter {
         }
         pieceCrc.reset();
         pieceCrc.update(rest, 0, taken);
-        line.ascii(",\"crc\":\"").crc(pieceCrc.getValue()).put((byte) '"');
+        line.put(CRC).crc(pieceCrc.getValue()).put((byte) '"');
         if (key != null) {
             piece = Arrays.copyOf(rest, taken);
         }
@@ -203,7 +245,7 @@ final class PartWriter {
             return 0;
         }
         int before = line.length;
-        line.ascii(",\"text\":\"");
+        line.put(TEXT);
         int start = line.length;
         int taken = line.escapeFitting(rest, 0, whole, room);
         if (line.length - start > 4 * ((taken + 2) / 3)) {
@@ -219,16 +261,20 @@ final class PartWriter {
     }
 
     private int ofLength() {
-        return 6 + Integer.toString(seq + 1).length();
+        int digits = 1;
+        for (int rest = seq + 1; rest >= 10; rest /= 10) {
+            digits++;
+        }
+        return OF.length + digits;
     }
 
     private void putOf() {
         of = seq + 1;
-        line.ascii(",\"of\":").number(of);
+        line.put(OF).number(of);
     }
 
     private void open() {
-        line.clear().ascii("{\"cap1\":\"").ascii(id).ascii("\",\"part\":\"").ascii(part).ascii("\",\"seq\":").number(seq);
+        line.clear().put(CAP1).ascii(id).put(part.onLine).number(seq);
     }
 
     private void next() {
@@ -239,13 +285,13 @@ final class PartWriter {
 
     private void close() {
         if (key != null) {
-            line.ascii(",\"sig\":\"").hex(key.sign(id, part, seq, of, headf, piece, tailf), 16).put((byte) '"');
+            line.ascii(",\"sig\":\"").hex(key.sign(id, part.name, seq, of, headf, piece, tailf), 16).put((byte) '"');
             headf = NOTHING;
             piece = NOTHING;
             tailf = NOTHING;
         }
         hasPiece = false;
-        line.ascii("}\n");
+        line.put(END);
         out.put(line);
     }
 }

@@ -24,6 +24,9 @@ final class Redactor {
     private final List<Pattern> names = new ArrayList<>(NAMES.stream().map(Pattern::of).toList());
     private final List<Pattern> query = QUERY.stream().map(Pattern::of).toList();
     private final List<Pattern> kept = new ArrayList<>();
+    /** Find what names are made of; made when they are first asked for, by the writer's thread, once the lists are as they stay. */
+    private NameSearch inJson;
+    private NameSearch inQuery;
 
     void addHeader(String name) {
         headers.add(lower(name));
@@ -35,6 +38,8 @@ final class Redactor {
 
     void addName(String pattern) {
         names.add(Pattern.of(pattern));
+        inJson = null;
+        inQuery = null;
     }
 
     void keepName(String pattern) {
@@ -42,7 +47,50 @@ final class Redactor {
     }
 
     boolean isSecretHeader(String name) {
-        return headers.contains(lower(name));
+        for (int at = 0; at < headers.size(); at++) {
+            if (Header.isSameName(headers.get(at), name)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /**
+     * Whether a listed name may stand in JSON text (C-3.3). Where none of their texts occurs, and no escape that could spell one, none does however the
+     * text is read; and to look for them costs a small part of reading it.
+     */
+    boolean mayStandIn(byte[] json, int length) {
+        if (inJson == null) {
+            List<String> texts = texts(names, "\"");
+            texts.add(texts.stream().anyMatch(Redactor::hasEscape) ? "\\" : "\\u");
+            inJson = new NameSearch(texts);
+        }
+        return inJson.findsIn(json, length);
+    }
+
+    /** Whether a listed name may stand in a query string, for the same reason; a name's characters may be spelled by {@code %} and {@code +}. */
+    private boolean mayStandIn(String url, int from, int end) {
+        if (inQuery == null) {
+            List<String> texts = texts(names, "=");
+            texts.addAll(texts(query, "="));
+            texts.addAll(List.of("%", "+"));
+            inQuery = new NameSearch(texts);
+        }
+        return inQuery.findsIn(url, from, end);
+    }
+
+    /** What patterns look for; an empty text is in every name, and behind every name stands {@code end}. */
+    private static List<String> texts(List<Pattern> patterns, String end) {
+        List<String> texts = new ArrayList<>();
+        for (Pattern pattern : patterns) {
+            texts.add(pattern.text.isEmpty() ? end : pattern.text);
+        }
+        return texts;
+    }
+
+    /** Whether JSON may spell a character in two ways, {@code \\u} aside. */
+    private static boolean hasEscape(String text) {
+        return text.chars().anyMatch(c -> c < ' ' || c == '"' || c == '\\' || c == '/');
     }
 
     /** Whether what stands under a name in a form or in JSON is a secret. */
@@ -61,9 +109,13 @@ final class Redactor {
         if (all == null) {
             return null;
         }
-        List<Header> told = new ArrayList<>(all.size());
-        for (Header header : all) {
-            told.add(isSecretHeader(header.name()) ? new Header(header.name(), REDACTED) : header);
+        List<Header> told = all;
+        for (int at = 0; at < all.size(); at++) {
+            String name = all.get(at).name();
+            if (isSecretHeader(name)) {
+                told = told == all ? new ArrayList<>(all) : told;
+                told.set(at, new Header(name, REDACTED));
+            }
         }
         return told;
     }
@@ -77,7 +129,7 @@ final class Redactor {
         int fragment = rest.indexOf('#');
         int end = fragment < 0 ? rest.length() : fragment;
         int mark = rest.indexOf('?');
-        if (mark < 0 || mark > end) {
+        if (mark < 0 || mark > end || !mayStandIn(rest, mark + 1, end)) {
             return rest;
         }
         StringBuilder told = new StringBuilder(rest.length() + 16).append(rest, 0, mark + 1);

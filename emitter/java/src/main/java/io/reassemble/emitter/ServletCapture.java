@@ -17,6 +17,8 @@ final class ServletCapture implements AsyncListener {
     private static final Set<String> USUALLY_EMPTY = Set.of("GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "CONNECT");
 
     final CaptureContext context;
+    /** A listener ends it, behind the container's error page. */
+    final boolean endIsTold;
     private final Part request;
     private final Part response;
     private final boolean isHead;
@@ -27,13 +29,14 @@ final class ServletCapture implements AsyncListener {
     private Throwable fault;
     private volatile boolean isAsync;
 
-    ServletCapture(Capture capture, CaptureContext context, HttpServletRequest asked, List<Header> headers) {
+    ServletCapture(Capture capture, CaptureContext context, HttpServletRequest asked, List<Header> headers, boolean endIsTold) {
         this.context = context;
+        this.endIsTold = endIsTold;
         request = capture.request();
         response = capture.response();
         isHead = "HEAD".equals(asked.getMethod());
         long length = asked.getContentLengthLong();
-        boolean none = length == 0 || length < 0 && asked.getHeader("transfer-encoding") == null
+        boolean none = length == 0 || length < 0 && Header.indexOf(headers, "transfer-encoding") < 0
                 && (asked.getProtocol().startsWith("HTTP/1") || USUALLY_EMPTY.contains(asked.getMethod()));
         if (none) {
             request.end();
@@ -90,6 +93,28 @@ final class ServletCapture implements AsyncListener {
     void startedAsync(AsyncContext async) {
         isAsync = true;
         async.addListener(this);
+    }
+
+    /** The client does not send its request to the end: it hung up, most often, and then hears no answer, whatever the container makes of one. */
+    IOException readFailed(IOException fault) {
+        request.fail("read failed: " + fault.getMessage());
+        response.notSent();
+        return fault;
+    }
+
+    /** A callback of the app's. */
+    interface Callback {
+        void run() throws IOException;
+    }
+
+    /** Runs a callback within the request's context. */
+    void call(Callback callback) throws IOException {
+        CaptureContext before = CaptureContext.enter(context);
+        try {
+            callback.run();
+        } finally {
+            CaptureContext.leave(before);
+        }
     }
 
     void finishUnlessAsync() {

@@ -42,13 +42,13 @@ final class Shared {
         // A one-way request has no response that could tell.
         boolean isHeld = !taken && settings.errors() == CaptureErrors.ALWAYS && !start.oneway;
         if (!taken && !isHeld) {
-            sampledOut.increment();
+            count(sampledOut);
             return null;
         }
         Live live = new Live(this, id, tsMicros, System.nanoTime(), isHeld);
         Message.Begin message = start.message(live, why());
         if (outputGone || queue.isClosed() || !queue.reserve(message.cost() + Live.CLOSING_BYTES)) {
-            dropped.increment();
+            count(dropped);
             return null;
         }
         if (!isHeld) {
@@ -56,6 +56,12 @@ final class Shared {
         }
         live.pushReserved(message);
         return live;
+    }
+
+    /** Counts a capture that the writer does not come to know of. */
+    void count(LongAdder counter) {
+        counter.increment();
+        queue.counted();
     }
 
     private String why() {

@@ -11,11 +11,12 @@ import java.util.List;
  */
 record Tail(Long us, Object status, List<Header> trailers, String error, boolean truncated, Long fullLength) {
     static final int MAX_ERROR_BYTES = 1024;
+    private static final byte[] US = Bytes.of(",\"us\":");
 
     /** Adds the keys behind {@code len} and {@code crc}. */
     void write(Bytes json) {
         if (us != null) {
-            json.ascii(",\"us\":").number(us);
+            json.put(US).number(us);
         }
         Heads.status(json, status);
         if (trailers != null) {

@@ -1,15 +1,12 @@
 package io.reassemble.emitter;
 
+import java.nio.charset.StandardCharsets;
 import java.util.Optional;
-import java.util.regex.Pattern;
 
 /** A W3C {@code traceparent}, valid as a whole: {@code 00-<32 hex>-<16 hex>-<2 hex>}. */
 public final class TraceParent {
     private static final int LENGTH = 55;
     private static final int MAX_LENGTH = 256;
-    private static final Pattern VALID = Pattern.compile(
-            "(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\\x20-\\x7e]*)?");
-
     private final String text;
 
     private TraceParent(String text) {
@@ -23,37 +20,76 @@ public final class TraceParent {
      * @return the trace; empty where it is none that the standard lets pass
      */
     public static Optional<TraceParent> parse(String text) {
-        if (text == null || text.length() > MAX_LENGTH || !VALID.matcher(text).matches()) {
-            return Optional.empty();
+        return isValid(text) ? Optional.of(new TraceParent(text)) : Optional.empty();
+    }
+
+    private static boolean isValid(String text) {
+        if (text == null || text.length() < LENGTH || text.length() > MAX_LENGTH || text.startsWith("ff")) {
+            return false;
+        }
+        boolean separated = text.charAt(2) == '-' && text.charAt(35) == '-' && text.charAt(52) == '-';
+        if (!separated || !isHex(text, 0, 2) || !isId(text, 3, 35) || !isId(text, 36, 52) || !isHex(text, 53, LENGTH)) {
+            return false;
+        }
+        if (text.length() == LENGTH) {
+            return true;
         }
         // Later versions may be longer; this one is not.
-        boolean good = text.length() == LENGTH || !text.startsWith("00");
-        return good ? Optional.of(new TraceParent(text)) : Optional.empty();
+        if (text.startsWith("00") || text.charAt(LENGTH) != '-') {
+            return false;
+        }
+        for (int at = LENGTH; at < text.length(); at++) {
+            if (text.charAt(at) < 0x20 || text.charAt(at) > 0x7E) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static boolean isHex(String text, int from, int to) {
+        for (int at = from; at < to; at++) {
+            char c = text.charAt(at);
+            if ((c < '0' || c > '9') && (c < 'a' || c > 'f')) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** An id of zeros alone means none. */
+    private static boolean isId(String text, int from, int to) {
+        int at = from;
+        while (at < to && text.charAt(at) == '0') {
+            at++;
+        }
+        return at < to && isHex(text, from, to);
     }
 
     /** A new trace, marked as sampled. */
     static TraceParent make() {
-        return new TraceParent("00-" + nonZero(16) + '-' + nonZero(8) + "-01");
+        byte[] random = Identity.random(24);
+        notZero(random, 16);
+        notZero(random, 24);
+        byte[] made = "00-00000000000000000000000000000000-0000000000000000-01".getBytes(StandardCharsets.ISO_8859_1);
+        Identity.putHex(random, 0, 16, made, 3);
+        Identity.putHex(random, 16, 24, made, 36);
+        return new TraceParent(new String(made, StandardCharsets.ISO_8859_1));
     }
 
     /** The same trace with a span of its own, as an outbound call carries it. */
     TraceParent child() {
-        return new TraceParent("00-" + traceId() + '-' + nonZero(8) + text.substring(52, LENGTH));
+        byte[] random = Identity.random(8);
+        notZero(random, 8);
+        return new TraceParent("00-" + traceId() + '-' + Identity.hex(random) + text.substring(52, LENGTH));
     }
 
-    /** An id of zeros alone means none. */
-    private static String nonZero(int bytes) {
-        byte[] random = Identity.random(bytes);
-        random[bytes - 1] |= allZero(random) ? 1 : 0;
-        return Identity.hex(random);
-    }
-
-    private static boolean allZero(byte[] bytes) {
+    /** Sees to it that the eight bytes that end there are not all zero, and so neither is the id of which they are the end. */
+    private static void notZero(byte[] random, int end) {
         int all = 0;
-        for (byte b : bytes) {
-            all |= b;
+        for (int at = end - 8; at < end; at++) {
+            all |= random[at];
         }
-        return all == 0;
+        random[end - 1] |= all == 0 ? 1 : 0;
     }
 
     /**

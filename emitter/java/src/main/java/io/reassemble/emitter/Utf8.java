@@ -1,14 +1,7 @@
 package io.reassemble.emitter;
 
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
-import java.nio.ByteOrder;
-
 /** Which bytes are UTF-8. */
 final class Utf8 {
-    private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
-    private static final long NOT_ASCII = 0x8080808080808080L;
-
     private Utf8() {}
 
     static boolean isValid(byte[] bytes, int from, int count) {
@@ -24,10 +17,6 @@ final class Utf8 {
         int end = from + count;
         int at = from;
         while (at < end) {
-            if (end - at >= 8 && ((long) LONGS.get(bytes, at) & NOT_ASCII) == 0) {
-                at += 8;
-                continue;
-            }
             int lead = bytes[at] & 0xFF;
             if (lead < 0x80) {
                 at++;

@@ -46,7 +46,12 @@ final class Conformance {
         String part = (String) vector.get("part");
         String secret = (String) vector.get("key");
         SigningKey key = secret == null ? null : SigningKey.of(secret, "the vector");
-        PartWriter writer = new PartWriter(out, number(vector.get("limit")).intValueExact(), key, (String) vector.get("id"), part);
+        PartWriter.Kind kind = switch (part) {
+            case "req" -> PartWriter.Kind.REQUEST;
+            case "res" -> PartWriter.Kind.RESPONSE;
+            default -> PartWriter.Kind.META;
+        };
+        PartWriter writer = new PartWriter(out, number(vector.get("limit")).intValueExact(), key).open((String) vector.get("id"), kind);
         writer.head(head(part, Json.object(vector.get("head"))));
         if (part.equals("meta")) {
             writer.endMeta();
@@ -101,11 +106,11 @@ final class Conformance {
                     micros, service, host, inst, longOf(head, "n"), (String) head.get("dir"), (String) head.get("proto"),
                     (String) head.get("method"), (String) head.get("url"), headers(head, "headers"), (String) head.get("peer"),
                     (String) head.get("trace"), (String) head.get("parent"), tags(head), rate(head), (String) head.get("why"), encoding,
-                    Boolean.TRUE.equals(head.get("oneway"))).json();
-            case "res" -> new Heads.Response(micros, longOf(head, "us"), status(head), headers(head, "headers"), encoding).json();
+                    Boolean.TRUE.equals(head.get("oneway"))).json(new Bytes(512));
+            case "res" -> new Heads.Response(micros, longOf(head, "us"), status(head), headers(head, "headers"), encoding).json(new Bytes(512));
             default -> new Heads.Meta(
                     micros, service, host, inst, longOf(head, "begun"), longOf(head, "finished"), longOf(head, "dropped"),
-                    longOf(head, "sampled_out")).json();
+                    longOf(head, "sampled_out")).json(new Bytes(512));
         };
     }
 
@@ -122,8 +127,8 @@ final class Conformance {
         return object.containsKey(key) ? number(object.get(key)).toBigIntegerExact().longValue() : null;
     }
 
-    private static Double rate(Map<String, Object> head) {
-        return head.containsKey("rate") ? number(head.get("rate")).doubleValue() : null;
+    private static String rate(Map<String, Object> head) {
+        return head.containsKey("rate") ? Heads.spelled(number(head.get("rate")).doubleValue()) : null;
     }
 
     private static Object status(Map<String, Object> object) {

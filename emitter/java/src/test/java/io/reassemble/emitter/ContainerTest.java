@@ -256,6 +256,29 @@ abstract class ContainerTest {
     }
 
     @Test
+    void aClientThatHangsUpBeforeTheResponseIsAnErrorWhateverTheHandlerMakesOfIt() throws Exception {
+        stopServer();
+        kept = Captured.keep(Emitter.builder().service("server").sampleRate(0).errors(CaptureErrors.ALWAYS));
+        port = start(kept.emitter, new Handlers(PLAIN));
+        try (Socket socket = new Socket("127.0.0.1", port)) {
+            socket.getOutputStream().write("POST /s/gone HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nbegun".getBytes(StandardCharsets.US_ASCII));
+            // The server is told at once.
+            socket.setSoLinger(true, 0);
+        }
+        Captured.One gone = kept.read(1).byUrl("gone");
+        assertEquals(List.of("error", "begun"), List.of(gone.req.head.get("why"), gone.req.text()));
+        assertTrue(gone.req.truncated() && gone.res.whole);
+    }
+
+    @Test
+    void aTypeThatTheContainerKeepsApartIsAHeaderToo() throws Exception {
+        HttpResponse<byte[]> answer = ask(request("/s/echo").header("content-type", "text/csv").POST(BodyPublishers.ofString("a,b")));
+        assertEquals("text/csv", answer.headers().firstValue("content-type").orElseThrow());
+        Captured.One one = kept.read(1).byUrl("echo");
+        assertEquals(List.of("text/csv", "text/csv"), List.of(one.req.header("content-type"), one.res.header("content-type")));
+    }
+
+    @Test
     void whatAHandlerAsksSharesItsTraceAndNamesItAsParent() throws Exception {
         assertEquals("té😀xt\n", new String(ask(request("/s/outbound").header("traceparent", TRACE)).body(), StandardCharsets.UTF_8));
         Captured captured = kept.read(3);

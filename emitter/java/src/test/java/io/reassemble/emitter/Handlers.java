@@ -85,6 +85,13 @@ final class Handlers extends HttpServlet {
                     response.getOutputStream().flush();
                 }
             }
+            case "/gone" -> {
+                try {
+                    request.getInputStream().readAllBytes();
+                } catch (IOException hungUp) {
+                    writeToNobody(response.getOutputStream());
+                }
+            }
             case "/upgrade" -> {
                 response.setStatus(101);
                 response.setHeader("Upgrade", "shout");
@@ -132,6 +139,15 @@ final class Handlers extends HttpServlet {
     }
 
     /** Echoes without blocking, as far as reading goes. */
+    /** Jetty says so; Tomcat lets what is written vanish. */
+    private static void writeToNobody(OutputStream out) {
+        try {
+            out.write(new byte[1 << 20]);
+        } catch (IOException hungUp) {
+            return;
+        }
+    }
+
     private static void nonblocking(HttpServletRequest request, HttpServletResponse response) throws IOException {
         AsyncContext async = request.startAsync();
         ServletInputStream in = request.getInputStream();

@@ -227,6 +227,41 @@ class PlainTest {
     }
 
     @Test
+    void aHeldCaptureThatNoResponseComesToIsAnErrorHoweverItEnds() {
+        Captured.Kept kept = Captured.keep(builder().sampleRate(0).errors(CaptureErrors.ALWAYS));
+        kept.emitter.begin("x", "a", "x://finished").start().finish();
+        kept.emitter.begin("x", "a", "x://closed").start().close();
+        kept.emitter.close();
+        assertEquals(List.of("x://finished", "x://closed"), kept.now().captures.stream().map(Captured.One::url).toList());
+        assertEquals(new Counts(2, 2, 0, 0, 0), kept.emitter.counts());
+    }
+
+    @Test
+    void aCaptureThatThereIsNoRoomToHoldIsDropped() {
+        Captured.Kept kept = Captured.keep(builder().queueLimit(20_000).sampleRate(0).errors(CaptureErrors.ALWAYS));
+        Capture held = kept.emitter.begin("x", "a", "x://" + "h".repeat(15_000)).start();
+        assertTrue(kept.emitter.begin("x", "a", "x://" + "n".repeat(15_000)).start().id().isEmpty());
+        assertEquals(new Counts(0, 0, 1, 0, 0), kept.emitter.counts());
+        held.respond(200);
+        held.finish();
+        assertEquals(new Counts(0, 0, 1, 1, 0), kept.emitter.counts());
+        kept.emitter.close();
+    }
+
+    @Test
+    void whatOnlyACountTellsIsToldWhileTheWriterSleeps() throws Exception {
+        Captured.Kept kept = Captured.keep(builder().sampleRate(0).metaEvery(Duration.ofMillis(1)));
+        // Longer than the writer looks again by itself.
+        Thread.sleep(1000);
+        kept.emitter.begin("x", "a", "x://a").start().finish();
+        while (kept.now().metas.isEmpty()) {
+            Thread.sleep(5);
+        }
+        assertEquals(BigDecimal.ONE, kept.now().metas.get(0).get("sampled_out"));
+        kept.emitter.close();
+    }
+
+    @Test
     void samplingByTraceTakesWholeTraces() {
         Captured.Kept kept = Captured.keep(builder().sampleRate(0.5));
         for (int at = 0; at < 100; at++) {
@@ -310,6 +345,28 @@ class PlainTest {
         }
         assertEquals(List.of("", "cancelled"), List.of(kept.now().byUrl("early").req.text(), kept.now().byUrl("early").req.error()));
         assertEquals("not looked at", kept.now().byUrl("gzip").req.text());
+    }
+
+    @Test
+    void namesAreFoundHoweverTheyAreSpelled() {
+        Redactor redactor = new Redactor();
+        for (String[] one : new String[][] {
+            {"{\"pAssWord\":1}", "{\"pAssWord\":\"[redacted]\"}"}, {"{\"p\\u0061ssword\":1}", "{\"p\\u0061ssword\":\"[redacted]\"}"},
+            {"{\"passwor\":1}", "{\"passwor\":1}"}, {"no JSON", "no JSON"}, {"{\"a\\/b\":1}", "{\"a\\/b\":1}"}}) {
+            assertEquals(one[1], redacted(redactor, one[0]));
+        }
+        assertEquals("http://h/?p=1&%70wd=[redacted]", redactor.url("http://h/?p=1&%70wd=2"));
+        redactor.addName("a/b");
+        assertEquals("{\"a\\/b\":\"[redacted]\"}", redacted(redactor, "{\"a\\/b\":1}"));
+        redactor.addName("*");
+        assertEquals("{\"x\":\"[redacted]\"}", redacted(redactor, "{\"x\":1}"));
+        assertEquals("http://h/?p=[redacted]", redactor.url("http://h/?p=1"));
+    }
+
+    private static String redacted(Redactor redactor, String json) {
+        byte[] bytes = json.getBytes(java.nio.charset.StandardCharsets.UTF_8);
+        Bytes told = BodyRedactor.JSON.redact(redactor, new Bytes(bytes, bytes.length));
+        return new String(told.array, 0, told.length, java.nio.charset.StandardCharsets.UTF_8);
     }
 
     @Test

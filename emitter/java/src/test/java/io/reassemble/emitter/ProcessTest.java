@@ -112,7 +112,10 @@ class ProcessTest {
                 Path keys = Files.writeString(folder.resolve("keys"), "test " + SECRET + " app\n");
                 command.addAll(List.of("--key-file", keys.toString()));
             }
-            assertEquals(0, run(new ProcessBuilder(command).redirectOutput(ProcessBuilder.Redirect.DISCARD)));
+            // Its summary is for people, and told where it fails.
+            Path said = folder.resolve("said");
+            int ended = new ProcessBuilder(command).redirectOutput(ProcessBuilder.Redirect.DISCARD).redirectError(said.toFile()).start().waitFor();
+            assertEquals("", ended == 0 ? "" : Files.readString(said));
             checkStored(store);
         }
     }

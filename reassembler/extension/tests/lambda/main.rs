@@ -1,0 +1,15 @@
+//! The real extension in a fake of Lambda, into a real S3 server: every capture once and whole, whatever the platform does.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod captures;
+mod damaged;
+mod delivery;
+mod environment;
+mod extension;
+mod figures;
+mod gate;
+mod outages;
+mod platform;
+mod s3;
+mod scene;

@@ -1,0 +1,61 @@
+//! What every call to AWS goes through, S3's, the credential chain's and those of inputs alike: the HTTP client, and where region and
+//! credentials come from.
+//!
+//! The client is what the SDK would make by itself, save that rustls computes with ring. The SDK's own choice, AWS-LC, is larger by two
+//! megabytes, most of them one cipher unrolled for AVX-512. It trusts the certificates that the machine trusts (`SSL_CERT_FILE`,
+//! `SSL_CERT_DIR`) or its program brings along, and goes through the proxies that the environment names.
+
+use std::pin::Pin;
+use std::sync::OnceLock;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::{SharedAsyncSleep, SharedHttpClient};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector, ConnectorBuilder};
+use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
+
+/// What the program brings along, in PEM.
+static TRUSTED: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// Has every client of this process trust these certificates alone, in PEM, and not look for the machine's. Reading those takes tens of
+/// milliseconds where a program gets a small part of a processor. Counts where it is called first, and before any client is made.
+pub fn trust_only(certificates: Vec<u8>) {
+    TRUSTED.get_or_init(|| certificates);
+}
+
+/// Carries single requests, on connections that it keeps and of which it lets those go that failed. `sdk` has the clock of the time-outs.
+pub fn connector(settings: HttpConnectorSettings, sdk: &SdkConfig) -> Connector {
+    connector_with(Some(settings), sdk.sleep_impl())
+}
+
+/// A client with connections of its own; clones share them.
+pub(crate) fn https_client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, components| {
+        connector_with(settings.cloned(), components.and_then(|components| components.sleep_impl()))
+    })
+}
+
+fn connector_with(settings: Option<HttpConnectorSettings>, sleep: Option<SharedAsyncSleep>) -> Connector {
+    let mut connector = ConnectorBuilder::default()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .proxy_config(ProxyConfig::from_env());
+    let trusted = TRUSTED.get().map(|pem| TrustStore::empty().with_pem_certificate(pem.as_slice()));
+    if let Some(Ok(context)) = trusted.map(|trusted| TlsContext::builder().with_trust_store(trusted).build()) {
+        connector = connector.tls_context(context);
+    }
+    connector.set_connector_settings(settings);
+    connector.set_sleep_impl(sleep);
+    connector.build()
+}
+
+/// Region (but for one that is given) and credentials from the usual chain: environment, profile, role.
+///
+/// Boxed for the binary's size, as [`crate::Doing`] is.
+pub fn load(region: Option<String>) -> Pin<Box<dyn Future<Output = SdkConfig> + Send>> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(https_client());
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region));
+    }
+    Box::pin(loader.load())
+}
