@@ -3,7 +3,7 @@
 
 const assert = require('node:assert');
 const { once } = require('node:events');
-const { test } = require('node:test');
+const { before, test } = require('node:test');
 
 const Redis = require('ioredis');
 
@@ -11,6 +11,14 @@ const { keeping } = require('./captured.js');
 
 const url = process.env.REDIS_URL;
 const skip = url ? false : 'REDIS_URL does not name a server';
+
+// Others may have used the server before.
+before(async () => {
+  if (skip) return;
+  const client = new Redis(url);
+  await client.flushall();
+  client.disconnect();
+});
 
 function connected(t, settings) {
   const kept = keeping(settings);
