@@ -9,7 +9,7 @@ import (
 
 const (
 	// linger is how long the writer lets messages gather: waking it costs more than all else here.
-	linger = 40 * time.Millisecond
+	linger = 10 * time.Millisecond
 	// urgentBytes cut this short, and a quarter of a smaller queue's limit does.
 	urgentBytes = 256 << 10
 	// A batch of so many bytes or messages is full: small enough to stay in a core's cache between its two readers.
