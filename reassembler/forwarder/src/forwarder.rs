@@ -17,7 +17,7 @@ use reassemble_pipeline::config::{Config, DestinationConfig};
 use reassemble_pipeline::run::{Outcome, RunError, StatusBoard, Stopper};
 use reassemble_pipeline::{Deliverer, deliver};
 use reassemble_sources::payload::{Documents, Found};
-use reassemble_sources::{InputId, LineSplitter, Piece};
+use reassemble_sources::{InputId, LineSplitter, Piece, printable};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::event::{Answer, Event, FirehoseResult, Kind, Record, Transformed, UnknownEvent};
@@ -238,8 +238,7 @@ impl Batch {
         let input = match self.inputs.get(name) {
             Some(input) => *input,
             None => {
-                let shown: String = name.chars().flat_map(printable).collect();
-                let input = self.deliverer.open(&shown);
+                let input = self.deliverer.open(&printable(name));
                 self.inputs.insert(name.to_owned(), input);
                 input
             }
@@ -252,11 +251,4 @@ impl Batch {
         self.failures += 1;
         tracing::error!("record {number} of the batch cannot be read: {why}");
     }
-}
-
-/// A character of a name that somebody chose, as logs may show it.
-fn printable(character: char) -> impl Iterator<Item = char> {
-    let escaped = character.is_control().then(|| character.escape_default());
-    let plain = escaped.is_none().then_some(character);
-    escaped.into_iter().flatten().chain(plain)
 }

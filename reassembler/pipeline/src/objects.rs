@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reassemble_formats::layout::Partition;
+use reassemble_sources::printable;
 use reassemble_store::{Destination, ListedObject, Listing, ObjectBody, StoreError};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::mpsc;
@@ -269,19 +270,6 @@ fn is_stored_exchanges(key: &str) -> bool {
 
 fn sum(objects: &[ListedObject]) -> u64 {
     objects.iter().map(|object| object.bytes).sum()
-}
-
-/// Text from a bucket as people may see it.
-fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
 }
 
 /// What fetches. Every send fails where the core is gone.

@@ -64,13 +64,14 @@ pub enum SourceError {
     },
 }
 
-/// A path as people may see it: whatever a file's name holds, no control character reaches a terminal or a log.
+/// A path as people may see it: see [`printable`].
 pub(crate) fn shown(path: &std::path::Path) -> String {
-    let text = path.to_string_lossy();
-    if !text.chars().any(char::is_control) {
-        return text.into_owned();
-    }
-    let mut out = String::with_capacity(text.len() + 16);
+    printable(&path.to_string_lossy())
+}
+
+/// Text that somebody else chose as people may see it: whatever it holds, no control character reaches a terminal or a log.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {
             out.extend(character.escape_default());

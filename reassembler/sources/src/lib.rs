@@ -19,7 +19,7 @@ mod pipe;
 mod tail;
 mod whole_file;
 
-pub use error::SourceError;
+pub use error::{SourceError, printable};
 pub use lines::{LineSplitter, Piece};
 pub use pipe::{Pipe, PipeConfig, PipeState};
 pub use tail::{ReadProgress, Tail, TailConfig, matches};

@@ -200,6 +200,17 @@ impl Resolved {
         self.origin(key) == Some(&Origin::Flag)
     }
 
+    /// Refuses settings that mean nothing to what is done, where they stand on the command line of this very run.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub(crate) fn refuse(&self, meaningless: &[&str], to_whom: &str) -> Result<(), Failure> {
+        match meaningless.iter().find(|key| self.is_flag(key)) {
+            Some(key) => Err(Failure::Usage(format!("--{key} means nothing {to_whom}"))),
+            None => Ok(()),
+        }
+    }
+
     /// What a setting is called where it was written.
     pub(crate) fn name_of(&self, key: &str) -> String {
         self.origin(key).unwrap_or(&Origin::Flag).name_of(key)

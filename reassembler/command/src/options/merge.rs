@@ -88,8 +88,5 @@ pub(super) fn command() -> Command {
 
 /// Refuses settings of this run that would change nothing.
 pub(crate) fn refuse_meaningless(resolved: &Resolved) -> Result<(), Failure> {
-    match MEANINGLESS.into_iter().find(|key| resolved.is_flag(key)) {
-        Some(key) => Err(Failure::Usage(format!("--{key} means nothing to merge, which ends by itself"))),
-        None => Ok(()),
-    }
+    resolved.refuse(&MEANINGLESS, "to merge, which ends by itself")
 }

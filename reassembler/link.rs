@@ -1,4 +1,5 @@
-//! Has the linker keep one of several functions that came out alike, where it can: a tenth of a megabyte.
+//! The build script of binaries whose size counts. Has the linker keep one of several functions that came out alike, where it can: a tenth of a
+//! megabyte.
 
 use std::env;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::process::Command;
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=../link.rs");
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|have| have == value);
     if is("PROFILE", "release") && is("TARGET", TARGET) && links_with_lld() {
         println!("cargo:rustc-link-arg-bins=-Wl,--icf=all");
