@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reassemble_pipeline::merge::{MergeConfig, Outcome, Progress, merge};
+use reassemble_stored::merge::{MergeConfig, Outcome, Progress, merge};
 use serde::Serialize;
 
 use crate::failure::Failure;

@@ -16,6 +16,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use reassemble_pipeline::Noter;
+
 use super::MergeError;
 
 /// The format of the folder.
@@ -55,9 +57,6 @@ struct Written {
     file: Option<File>,
     keys: HashSet<String>,
 }
-
-/// Notes a key, durably, before its object is stored.
-pub(crate) type Noter = Arc<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
 
 impl Journal {
     /// Opens the folder, or makes it.

@@ -28,8 +28,8 @@ use reassemble_sources::SourceError;
 use reassemble_store::StoreError;
 
 pub use self::finding::{Counts, Fault, Finding, Verdict};
-use crate::builder::connect;
-use crate::config::DestinationConfig;
+use reassemble_pipeline::config::DestinationConfig;
+use reassemble_pipeline::connect;
 
 /// What is held against what.
 #[derive(Clone, Debug)]

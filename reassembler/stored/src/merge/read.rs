@@ -6,7 +6,7 @@ use reassemble_formats::layout::{BatchEncoding, hex};
 use reassemble_store::ObjectKind;
 
 use super::{MergeError, Merger};
-use crate::stored_objects::{Key, Raw};
+use crate::objects::{Key, Raw};
 
 /// Longest line that is held in memory; a longer one is passed on in parts and is nothing to join.
 const HELD_LINE_BYTES: u64 = 16 << 20;

@@ -13,7 +13,7 @@ use super::judge::Judge;
 use super::prints::Run;
 use super::stored::{Stored, StoredBody};
 use super::{Progress, VerifyError};
-use crate::stored_objects::{Key, Raw};
+use crate::objects::{Key, Raw};
 
 /// Longest line that is held in memory as it stands; of a longer one only the longest string is.
 const HELD_LINE_BYTES: u64 = 16 << 20;

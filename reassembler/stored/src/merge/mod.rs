@@ -30,14 +30,12 @@ use reassemble_store::{Destination, StoreError};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
-pub(crate) use self::journal::Noter;
 use self::journal::{Journal, Phase};
 use self::survey::Survey;
-use crate::builder::connect;
-use crate::config::{Config, InputConfig, ProcessConfig, StoreConfig};
-use crate::deliver::deliver_noting;
-use crate::run::{RunError, StatusBoard};
-use crate::state_dir;
+use reassemble_pipeline::config::{Config, InputConfig, ProcessConfig, StoreConfig};
+use reassemble_pipeline::connect;
+use reassemble_pipeline::run::{RunError, StatusBoard};
+use reassemble_pipeline::{deliver_noting, state_root};
 
 /// Longest line between taking apart and putting together, in bytes: a piece of a body, escaped, and a head.
 const LINE_BYTES: usize = 16 << 20;
@@ -178,7 +176,8 @@ pub fn merge(config: &MergeConfig, progress: &mut dyn FnMut(&Progress)) -> Resul
         .map_err(MergeError::Runtime)?;
     let modes = (config.store.file_mode, config.store.folder_mode);
     let destination = runtime.block_on(connect(&config.store.to))?.with_modes(modes.0, modes.1);
-    let state = state_dir::for_merge(&config.store.to, config.store.state.as_deref());
+    // Beside what readers keep, within a state directory that was named too.
+    let state = config.store.state.clone().unwrap_or_else(|| state_root(&config.store.to)).join("merge");
     let mut merger = Merger { config, runtime, destination, progress, outcome: Outcome::default() };
     if config.dry_run {
         let survey = merger.survey(None, incomplete)?;

@@ -7,7 +7,7 @@ use super::journal::Journal;
 use super::read::{BatchRead, Line};
 use super::survey::Survey;
 use super::{MergeError, Merger};
-use crate::stored_objects::Key;
+use crate::objects::Key;
 
 impl Merger<'_> {
     /// Stores what is kept, and gives the objects that everything of is stored elsewhere.

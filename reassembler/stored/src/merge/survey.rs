@@ -13,7 +13,7 @@ use reassemble_formats::layout::RetentionClass;
 
 use super::read::{BatchRead, Line};
 use super::{MergeError, Merger, Progress};
-use crate::stored_objects::Key;
+use crate::objects::Key;
 
 /// What was found.
 pub(super) struct Survey {

@@ -12,9 +12,9 @@ use reassemble_store::ObjectKind;
 use super::read::{BatchRead, Line};
 use super::survey::Survey;
 use super::{MergeError, Merger, Progress};
-use crate::deliver::Deliverer;
-use crate::run::RunError;
-use crate::stored_objects::{Key, Raw};
+use crate::objects::{Key, Raw};
+use reassemble_pipeline::Deliverer;
+use reassemble_pipeline::run::RunError;
 
 /// Bytes of lines that are held at a time, at least.
 const LEAST_ROUND_BYTES: u64 = 32 << 20;
