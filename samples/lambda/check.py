@@ -176,7 +176,8 @@ def response_checks(case, exchange):
     if case.times_out:
         return {"response that is none": response is None}
     if case.fails:
-        return {"error": bool(exchange.get("error")), "status of what failed": not response or response.get("status") is None}
+        told = (response or {}).get("status"), bytes_of(response["body"]) if response else b""
+        return {"error": bool(exchange.get("error")), "what was answered before it failed": told == (case.status, case.answered)}
     answered = bytes_of(response["body"])
     if case.proto == "lambda":
         return {"result": json.loads(answered) == json.loads(case.answered), "error": exchange.get("error") is None}
@@ -214,6 +215,8 @@ def taken_apart(url):
 def redacted(value):
     if isinstance(value, dict):
         return {name: "[redacted]" if name == "token" else redacted(held) for name, held in value.items()}
+    if isinstance(value, str) and value.startswith("{"):
+        return telemetry.compact(redacted(json.loads(value)))
     return [redacted(held) for held in value] if isinstance(value, list) else value
 
 
@@ -263,7 +266,7 @@ def streams():
 
 def trials(language, place, server):
     """Every function of a language in every log format."""
-    for name in ("web", "worker"):
+    for name in LANGUAGES[language].functions:
         for log_format in FORMATS:
             for is_framed in (False, True) if LANGUAGES[language].is_framing else (False,):
                 yield Trial(language, name, log_format, is_framed, place, server)
