@@ -1,5 +1,5 @@
-//! What every call to AWS goes through, S3's, the credential chain's and those of inputs alike: the HTTP client, and where region and
-//! credentials come from.
+//! What every call to AWS goes through, S3's, the credential chain's and those of inputs alike: the HTTP client, where region and
+//! credentials come from, and how much of a service's words is passed on.
 //!
 //! The client is what the SDK would make by itself, save that rustls computes with ring. The SDK's own choice, AWS-LC, is larger by two
 //! megabytes, most of them one cipher unrolled for AVX-512. It trusts the certificates that the machine trusts (`SSL_CERT_FILE`,
@@ -16,6 +16,9 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector, ConnectorBuilder};
 use aws_smithy_runtime_api::client::http::HttpConnectorSettings;
+
+/// So much of a service's words is passed on.
+const MAX_DETAIL_CHARS: usize = 300;
 
 /// What the program brings along, in PEM.
 static TRUSTED: OnceLock<Vec<u8>> = OnceLock::new();
@@ -106,6 +109,11 @@ mod lambda {
     }
 }
 
+/// A service's words as a terminal and a log can bear them: cut to 300 characters, each control character a space.
+pub fn shown(words: &str) -> String {
+    words.chars().take(MAX_DETAIL_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +137,11 @@ mod tests {
         let sdk = lambda::load(Some("us-east-2".into()), variables);
         assert_eq!(sdk.region().map(ToString::to_string).as_deref(), Some("us-east-2"));
         assert_eq!(lambda::load(None, |_| None).region(), None);
+    }
+
+    #[test]
+    fn a_services_words_are_cut_and_control_nothing() {
+        assert_eq!(shown("not\u{1b}[31m\r\nyou\u{9b}"), "not [31m  you ");
+        assert_eq!(shown(&"é".repeat(301)), "é".repeat(300));
     }
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::values::{BadValue, bad};
+use crate::{BadValue, bad};
 
 /// Splits `1.5GiB` into `1.5` and `GiB`.
 fn number_and_unit(text: &str) -> (&str, &str) {
@@ -13,7 +13,7 @@ fn number_and_unit(text: &str) -> (&str, &str) {
 
 /// A number of bytes: `65536`, `64MiB`, `64MB`, `1.5GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bytes(pub(crate) u64);
+pub struct Bytes(pub u64);
 
 impl FromStr for Bytes {
     type Err = BadValue;
@@ -62,7 +62,7 @@ impl FromStr for Bytes {
 
 /// A length of time: `500ms`, `60s`, `5m`, `1h30m`, `2d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) Duration);
+pub struct Span(pub Duration);
 
 /// Ten years: longer spans are mistakes, and would overflow a deadline somewhere.
 const LONGEST_SPAN_MS: u64 = 3_653 * 86_400_000;
@@ -107,7 +107,7 @@ impl FromStr for Span {
 
 /// A span above zero, for what happens again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Interval(pub(crate) Duration);
+pub struct Interval(pub Duration);
 
 impl FromStr for Interval {
     type Err = BadValue;
@@ -122,7 +122,7 @@ impl FromStr for Interval {
 
 /// Permissions of a file or folder, in octal: `0640`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mode(pub(crate) u32);
+pub struct Mode(pub u32);
 
 impl FromStr for Mode {
     type Err = BadValue;
@@ -139,7 +139,7 @@ impl FromStr for Mode {
 
 /// Whole days, as lifecycle rules of object stores count them: `30d`, `4w`, `1y` (365 days).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Days(pub(crate) u32);
+pub struct Days(pub u32);
 
 /// A century; S3 takes more, but nobody means it.
 const MOST_DAYS: u32 = 36_500;
