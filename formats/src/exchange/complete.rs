@@ -81,7 +81,9 @@ impl StoredComplete {
                 (_, None) => true,
                 (None, Some(_)) => false,
                 (Some(mine), Some(theirs)) => {
-                    self.holds_sections(*name, mine, theirs) && mine.holds_marks(theirs) && mine.holds_body(theirs, open)?
+                    self.holds_sections(*name, mine, theirs)
+                        && mine.holds_marks(theirs)
+                        && mine.holds_body(theirs, open)?
                 }
             };
             if !holds {
@@ -203,8 +205,7 @@ impl CompletePart {
 
     fn holds_body(&self, piece: &PartPiece, open: &mut OpenBody<'_>) -> io::Result<bool> {
         let start_len: u64 = piece.lengths.iter().sum();
-        let behind_len: u64 =
-            piece.behind.values().filter_map(|chunk| Some(chunk.piece.as_ref()?.sum().len)).sum();
+        let behind_len: u64 = piece.behind.values().filter_map(|chunk| Some(chunk.piece.as_ref()?.sum().len)).sum();
         let is_whole = piece.behind.is_empty() && piece.of == Some(piece.run());
         let len = self.captured_len();
         if start_len.saturating_add(behind_len) > len || (is_whole && start_len != len) {

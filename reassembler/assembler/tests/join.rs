@@ -283,14 +283,17 @@ proptest! {
             return Ok(());
         }
         let (complete, pieces): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|line| comparable(line)["complete"] == true);
-        let shown = |lines: &[Vec<u8>]| lines.iter().map(|line| String::from_utf8_lossy(line)).collect::<String>();
         // Who has all lines has what is in any pieces, whoever has them.
         let everything = assemble(came.iter().map(|(line, ..)| (*line).clone()));
-        let everything = everything.iter().filter_map(|line| StoredComplete::parse(line));
-        for complete in complete.iter().map(|line| StoredComplete::parse(line).unwrap()).chain(everything) {
-            prop_assert!(pieces.iter().all(|piece| holds(&complete, piece)), "{complete:?} of {}", shown(&pieces));
-            let changed: Vec<_> = pieces.iter().filter_map(|piece| changed(piece, change)).collect();
-            prop_assert!(!changed.iter().any(|piece| holds(&complete, piece)), "{complete:?} of {}", shown(&changed));
+        for line in complete.iter().chain(everything.iter().filter(|line| comparable(line)["complete"] == true)) {
+            let (whole, has_response) = (StoredComplete::parse(line).unwrap(), comparable(line)["response"].is_object());
+            for piece in &pieces {
+                let told = || format!("{} and {}", String::from_utf8_lossy(piece), String::from_utf8_lossy(line));
+                // What comes of a response to a request that wants none is nowhere else.
+                let is_odd = !has_response && comparable(piece)["response"].is_object();
+                prop_assert_eq!(holds(&whole, piece), !is_odd, "{}", told());
+                prop_assert!(!changed(piece, change).is_some_and(|changed| holds(&whole, &changed)), "{}", told());
+            }
         }
         if !complete.is_empty() {
             return Ok(());

@@ -243,11 +243,7 @@ impl Plan {
         let mut lines = lines.into_iter();
         let first = lines.next()?;
         let class = first.strip_suffix(REPEATED);
-        Some(Plan {
-            class: class.unwrap_or(&first).parse().ok()?,
-            repeated: class.is_some(),
-            sources: lines.collect(),
-        })
+        Some(Plan { class: class.unwrap_or(&first).parse().ok()?, repeated: class.is_some(), sources: lines.collect() })
     }
 }
 

@@ -50,7 +50,9 @@ impl Merger<'_> {
                     }
                     if is_complete {
                         found.entry(id).or_default().complete.push((object, line.to_vec()));
-                    } else if is_of_pieces && matches!(StoredLine::parse(line), Some(StoredLine { piece: Some(Ok(_)), .. })) {
+                    } else if is_of_pieces
+                        && matches!(StoredLine::parse(line), Some(StoredLine { piece: Some(Ok(_)), .. }))
+                    {
                         found.entry(id).or_default().pieces.push(line.to_vec());
                     }
                     Ok(())
@@ -100,7 +102,8 @@ impl Merger<'_> {
             if are_held {
                 self.outcome.pieces_held += count;
             }
-            let are_same = complete.len() == stored.complete.len() && complete.iter().all(|it| it.is_same(&complete[0]));
+            let are_same =
+                complete.len() == stored.complete.len() && complete.iter().all(|it| it.is_same(&complete[0]));
             let objects = stored.complete.iter().map(|(object, _)| *object);
             let keeper = if are_same && complete.len() > 1 { survey.longest_kept(objects) } else { None };
             if keeper.is_some() {
@@ -120,7 +123,11 @@ impl Merger<'_> {
 
     /// Joins the pieces of one capture, and delivers their lines where there is a deliverer; or says why they cannot be, and then nothing of them was
     /// delivered.
-    fn join_one(&self, pieces: Vec<StoredPiece>, inputs: Option<&mut Inputs<'_>>) -> Result<Option<Refusal>, MergeError> {
+    fn join_one(
+        &self,
+        pieces: Vec<StoredPiece>,
+        inputs: Option<&mut Inputs<'_>>,
+    ) -> Result<Option<Refusal>, MergeError> {
         for object in pieces.iter().flat_map(|piece| piece.body_objects()) {
             if !self.is_whole(object)? {
                 return Ok(Some(Refusal::Contradiction));

@@ -174,7 +174,11 @@ impl Survey {
 
     /// The objects that hold something of captures with several.
     pub(super) fn sources(&self) -> impl Iterator<Item = (u32, &str)> {
-        (0u32..).zip(&self.keys).zip(&self.is_source).filter(|(_, is_source)| **is_source).map(|((n, key), _)| (n, key.as_str()))
+        (0u32..)
+            .zip(&self.keys)
+            .zip(&self.is_source)
+            .filter(|(_, is_source)| **is_source)
+            .map(|((n, key), _)| (n, key.as_str()))
     }
 
     /// The key of an object.
