@@ -264,8 +264,9 @@ fn check_deliveries(scene: &Scene, to: &str, root: &Path, configure: &dyn Fn(&mu
     assert_same(&by_id(root), &whole);
     assert!(merged_again["repeated"].as_u64().unwrap() > 0, "{merged_again}");
     assert_eq!(merged_again["repeated"], all - once, "{merged_again}");
+    // The rest of an object may be all that another one holds: they become one.
     let sum = merged["repeated"].as_u64().unwrap() + all - once;
-    assert_eq!(dry["repeated"], sum, "{dry} {merged} {merged_again}");
+    assert!(dry["repeated"].as_u64().unwrap() >= sum, "{dry} {merged} {merged_again}");
     let after = stored::files(root);
     let nothing = counts(scene.merge(to, &repeated));
     assert_eq!((&nothing["objects_written"], &nothing["objects_deleted"]), (&0.into(), &0.into()), "{nothing}");
