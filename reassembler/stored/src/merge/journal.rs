@@ -1,8 +1,8 @@
 //! What a merge has set out to do, and how far it is, in its own folder:
 //!
 //! - `lock`: held with flock while a merge runs.
-//! - `plan`: the keys of the objects whose pieces are joined, a line each, behind a line with the format's number. While it is there, the merge is not
-//!   at its end.
+//! - `plan`: behind a line with the format's number the class of pieces, whether complete exchanges that are stored twice are looked for, and the keys
+//!   of the objects that hold something of captures with several, a line each. While it is there, the merge is not at its end.
 //! - `run/`: the state of the run that stores what is joined.
 //! - `written`: the keys of what this merge stores, each noted before it is. Equal bytes have equal keys, so one of the plan's own objects may be
 //!   among them: it is not deleted.
@@ -16,12 +16,15 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use reassemble_formats::layout::RetentionClass;
 use reassemble_pipeline::Noter;
 
 use super::MergeError;
 
 /// The format of the folder.
-const FORMAT: &str = "reassemble merge 1";
+const FORMAT: &str = "reassemble merge 2";
+/// Stands behind the class of pieces where complete exchanges that are stored twice are looked for.
+const REPEATED: &str = " repeated";
 /// Modes of the folder and the files in it: names of services stand in keys.
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -31,16 +34,24 @@ const FILE_MODE: u32 = 0o600;
 pub(super) enum Phase {
     /// Nothing was begun.
     Nothing,
-    /// Pieces of these objects are being joined.
-    Begun {
-        /// Their keys.
-        sources: Vec<String>,
-    },
+    /// This is being done.
+    Begun(Plan),
     /// All is stored; these objects remain to be deleted.
     Stored {
         /// Their keys.
         replaced: Vec<String>,
     },
+}
+
+/// What a merge has set out to do. What it does depends on this and on what is stored under these keys, and on nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Where pieces lie.
+    pub(super) class: RetentionClass,
+    /// Whether complete exchanges that are stored twice are looked for.
+    pub(super) repeated: bool,
+    /// The keys of objects that hold something of captures with several.
+    pub(super) sources: Vec<String>,
 }
 
 /// The folder of a merge, held for as long as this lives.
@@ -86,7 +97,10 @@ impl Journal {
         };
         journal.phase = match (journal.read("plan")?, journal.read("stored")?) {
             (Some(_), Some(replaced)) => Phase::Stored { replaced },
-            (Some(sources), None) => Phase::Begun { sources },
+            (Some(lines), None) => {
+                let plan = Plan::of_lines(lines).ok_or_else(not_ours);
+                Phase::Begun(plan.map_err(MergeError::state("read", &journal.dir.join("plan")))?)
+            }
             // Whatever else is there is of a merge that came to its end.
             (None, _) => {
                 journal.clear()?;
@@ -119,11 +133,10 @@ impl Journal {
         self.dir.join("rest.part")
     }
 
-    /// Sets out to join pieces of these objects.
-    pub(super) fn begin<'k>(&mut self, sources: impl Iterator<Item = &'k str>) -> Result<(), MergeError> {
-        let sources: Vec<String> = sources.map(str::to_owned).collect();
-        self.write("plan", &sources)?;
-        self.phase = Phase::Begun { sources };
+    /// Sets out to do this.
+    pub(super) fn begin(&mut self, plan: Plan) -> Result<(), MergeError> {
+        self.write("plan", &plan.to_lines())?;
+        self.phase = Phase::Begun(plan);
         Ok(())
     }
 
@@ -189,8 +202,7 @@ impl Journal {
         };
         let mut lines = text.lines();
         if lines.next() != Some(FORMAT) {
-            let why = io::Error::new(ErrorKind::InvalidData, "another version has written it, or it was changed");
-            return Err(MergeError::state("read", &path)(why));
+            return Err(MergeError::state("read", &path)(not_ours()));
         }
         Ok(Some(lines.map(str::to_owned).collect()))
     }
@@ -217,6 +229,24 @@ impl Journal {
     fn sync(&self) -> Result<(), MergeError> {
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(MergeError::state("fsync", &self.dir))
     }
+}
+
+impl Plan {
+    fn to_lines(&self) -> Vec<String> {
+        let repeated = if self.repeated { REPEATED } else { "" };
+        std::iter::once(format!("{}{repeated}", self.class)).chain(self.sources.iter().cloned()).collect()
+    }
+
+    fn of_lines(lines: Vec<String>) -> Option<Plan> {
+        let mut lines = lines.into_iter();
+        let first = lines.next()?;
+        let class = first.strip_suffix(REPEATED);
+        Some(Plan { class: class.unwrap_or(&first).parse().ok()?, repeated: class.is_some(), sources: lines.collect() })
+    }
+}
+
+fn not_ours() -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, "another version has written it, or it was changed")
 }
 
 impl Written {
@@ -254,8 +284,12 @@ mod tests {
         let state = dir.path().join("merge");
         let open = || Journal::open(&state).unwrap();
         assert_eq!(*open().phase(), Phase::Nothing);
-        open().begin(["a/1", "a/2", "a/3"].into_iter()).unwrap();
-        assert!(matches!(open().phase(), Phase::Begun { sources } if sources == &["a/1", "a/2", "a/3"]));
+        for repeated in [true, false] {
+            let class = RetentionClass::from_days(7).unwrap();
+            let plan = Plan { class, repeated, sources: ["a/1", "a/2", "a/3"].map(str::to_owned).into() };
+            open().begin(plan.clone()).unwrap();
+            assert_eq!(*open().phase(), Phase::Begun(plan));
+        }
 
         let journal = open();
         assert!(matches!(Journal::open(&state), Err(MergeError::Held { .. })));

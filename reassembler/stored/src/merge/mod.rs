@@ -1,17 +1,21 @@
-//! `reassemble merge`: incomplete exchanges of one capture, which several readers have stored as pieces, joined to whole ones, each once.
+//! `reassemble merge`: what several readers have stored of one capture, each for itself, becomes one exchange.
 //!
-//! The destination's batches of incomplete exchanges are read once, to find the captures of which there are several pieces ([`survey`]). These are
-//! read again, some captures at a time as memory allows, joined, and delivered as lines to a run of the pipeline with the same
-//! destination ([`rounds`]). What else the objects hold that they come from is written again unchanged, an object for each ([`rest`]). Once all of it
-//! is stored, the old objects are deleted.
+//! The destination's batches of incomplete exchanges are read once, to find the captures of which there are several pieces ([`survey`]). Where there are
+//! any at all, the complete exchanges of the same captures are looked for where they can lie ([`complete`]). All these are read again, some captures
+//! at a time as memory allows ([`rounds`]): pieces that a complete exchange holds go; others are joined, and delivered as lines to a run of
+//! the pipeline with the same destination; of complete exchanges that say the same one stays. What else the objects hold of which
+//! something goes is written again unchanged, an object for each ([`rest`]). Once all of it is stored, the old objects are deleted. Bodies
+//! that are objects of their own are never deleted.
 //!
 //! # What always holds
 //! - Nothing is deleted before what replaces it is stored, and no object that this merge has stored is.
 //! - What a merge is about to do is written down first ([`journal`]). One that was ended anywhere is gone on with by the next: with the same objects,
 //!   and with the run's own state, which knows what is stored already. What has come meanwhile is not its concern but that of the merge
 //!   after it.
-//! - What cannot be joined exactly stays as it is.
+//! - What is decided depends on the plan and its objects alone, so that a merge that is gone on with decides as the first did.
+//! - What cannot be joined exactly stays as it is, and so does what a complete exchange of the same capture contradicts.
 
+mod complete;
 mod journal;
 mod read;
 mod rest;
@@ -26,16 +30,15 @@ use std::time::Duration;
 
 use reassemble_formats::Envelope;
 use reassemble_formats::layout::RetentionClass;
+use reassemble_pipeline::config::{Config, InputConfig, ProcessConfig, StoreConfig};
+use reassemble_pipeline::run::{RunError, StatusBoard};
+use reassemble_pipeline::{connect, deliver_noting, state_root};
 use reassemble_store::{Destination, StoreError};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
-use self::journal::{Journal, Phase};
+use self::journal::{Journal, Phase, Plan};
 use self::survey::Survey;
-use reassemble_pipeline::config::{Config, InputConfig, ProcessConfig, StoreConfig};
-use reassemble_pipeline::connect;
-use reassemble_pipeline::run::{RunError, StatusBoard};
-use reassemble_pipeline::{deliver_noting, state_root};
 
 /// Longest line between taking apart and putting together, in bytes: a piece of a body, escaped, and a head.
 const LINE_BYTES: usize = 16 << 20;
@@ -51,6 +54,11 @@ pub struct MergeConfig {
     pub store: StoreConfig,
     /// Whether to look and change nothing.
     pub dry_run: bool,
+    /// Whether to look for complete exchanges that are stored more than once, in all batches that share their folder with another. Of those that
+    /// pieces lead to, one stays in any case.
+    pub repeated: bool,
+    /// Complete exchanges are looked for from this time on alone, in milliseconds since the Unix epoch.
+    pub complete_since_ms: Option<i64>,
 }
 
 /// How far a merge is.
@@ -63,7 +71,7 @@ pub enum Progress {
         /// Their bytes.
         bytes: u64,
     },
-    /// Pieces are joined: captures so far, of all.
+    /// What is stored of captures is held against each other and joined: captures so far, of all.
     Joining {
         /// So far.
         captures: u64,
@@ -92,15 +100,21 @@ pub struct Outcome {
     pub objects_damaged: u64,
     /// Incomplete exchanges in them.
     pub incomplete: u64,
-    /// Captures of which there are several that can be joined.
+    /// Captures whose pieces were joined; in a dry run, could be.
     pub captures: u64,
     /// Pieces of those.
     pub pieces: u64,
+    /// Pieces that went, or could go, because a complete exchange of the capture holds all of them.
+    pub pieces_held: u64,
+    /// Complete exchanges that went, or could go, because another one says the same.
+    pub repeated: u64,
+    /// Batches in which a complete exchange could have been, and that were not read for they are older than was asked for.
+    pub objects_too_old: u64,
     /// Captures that are complete now.
     pub completed: u64,
     /// Captures of which something is still missing.
     pub still_incomplete: u64,
-    /// Captures of which there are several pieces that cannot be joined, or not all of them, by reason.
+    /// Captures of which more than one is stored that cannot be joined, or not all of them, by reason.
     pub refused: BTreeMap<&'static str, u64>,
     /// Objects that were written.
     pub objects_written: u64,
@@ -180,9 +194,8 @@ pub fn merge(config: &MergeConfig, progress: &mut dyn FnMut(&Progress)) -> Resul
     let state = config.store.state.clone().unwrap_or_else(|| state_root(&config.store.to)).join("merge");
     let mut merger = Merger { config, runtime, destination, progress, outcome: Outcome::default() };
     if config.dry_run {
-        let survey = merger.survey(None, incomplete)?;
-        merger.outcome.captures = survey.captures();
-        merger.outcome.pieces = survey.pieces();
+        let mut survey = merger.survey(incomplete, None)?;
+        merger.join(&mut survey, None)?;
         return Ok(merger.outcome);
     }
     // What is not there, or may not be read, is told before anything is made.
@@ -192,9 +205,10 @@ pub fn merge(config: &MergeConfig, progress: &mut dyn FnMut(&Progress)) -> Resul
         merger.outcome.resumed = true;
         merger.go_on(&mut journal, incomplete)?;
     }
-    let survey = merger.survey(None, incomplete)?;
+    let survey = merger.survey(incomplete, None)?;
     if survey.captures() > 0 {
-        journal.begin(survey.sources())?;
+        let sources = survey.sources().map(|(_, key)| key.to_owned()).collect();
+        journal.begin(Plan { class: incomplete, repeated: config.repeated, sources })?;
         merger.replace(&mut journal, survey)?;
     }
     Ok(merger.outcome)
@@ -218,21 +232,19 @@ impl Merger<'_> {
                 let replaced = replaced.clone();
                 self.delete(journal, &replaced)
             }
-            Phase::Begun { sources } => {
-                let sources = sources.clone();
-                let survey = self.survey(Some(sources), incomplete)?;
+            Phase::Begun(plan) => {
+                let plan = plan.clone();
+                let survey = self.survey(incomplete, Some(plan))?;
                 self.replace(journal, survey)
             }
         }
     }
 
-    /// Stores what the pieces are joined to and what else their objects hold, and deletes these.
+    /// Stores what pieces are joined to and what else their objects hold, and deletes these.
     fn replace(&mut self, journal: &mut Journal, mut survey: Survey) -> Result<(), MergeError> {
-        self.outcome.captures += survey.captures();
-        self.outcome.pieces += survey.pieces();
         let board = Arc::new(StatusBoard::default());
         let (run, deliverer) = deliver_noting(self.run_config(journal), board, journal.noter())?;
-        let joined = self.join(&mut survey, &deliverer);
+        let joined = self.join(&mut survey, Some(&deliverer));
         let stopper = run.stopper().filter(|_| joined.is_err());
         // What was delivered of an unfinished merge must not be closed for want of the rest: it stays open in the state.
         if let Some(stopper) = stopper {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
-use reassemble_formats::exchange::{BodyObject, Joined, Refusal, StoredLine};
+use reassemble_formats::exchange::{BodyObject, Joined, Refusal, StoredComplete, StoredLine, StoredPiece};
 use reassemble_formats::layout::hex;
 use reassemble_formats::{CaptureId, Chunk};
 use reassemble_sources::InputId;
@@ -23,21 +23,37 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// Inputs that are open at once.
 const OPEN_INPUTS: usize = 64;
 
+/// What is stored of one capture.
+#[derive(Default)]
+struct Stored {
+    /// Lines of pieces.
+    pieces: Vec<Vec<u8>>,
+    /// Lines of complete exchanges, and their objects.
+    complete: Vec<(u32, Vec<u8>)>,
+}
+
 impl Merger<'_> {
-    /// Joins what can be joined, and delivers it.
-    pub(super) fn join(&mut self, survey: &mut Survey, deliverer: &Deliverer) -> Result<(), MergeError> {
+    /// Decides on every capture of which there are several. Pieces that can be joined are delivered, where there is a deliverer.
+    pub(super) fn join(&mut self, survey: &mut Survey, deliverer: Option<&Deliverer>) -> Result<(), MergeError> {
         let most_bytes = LEAST_ROUND_BYTES.max(self.config.store.memory_bytes as u64);
-        let mut inputs = Inputs { deliverer, open: HashMap::new() };
+        let mut inputs = deliverer.map(|deliverer| Inputs { deliverer, open: HashMap::new() });
         let (mut captures, of) = (0, survey.captures());
         for range in survey.ranges(most_bytes) {
-            let mut pieces: BTreeMap<CaptureId, Vec<Vec<u8>>> = BTreeMap::new();
-            for key in survey.sources() {
+            let mut found: BTreeMap<CaptureId, Stored> = BTreeMap::new();
+            for (object, key) in survey.sources() {
+                let is_of_pieces = survey.is_of_pieces(object);
                 let read = self.read_batch(key, &mut |line| {
-                    if let Line::Whole(line) = line
-                        && let Some(StoredLine { id, piece: Some(Ok(_)) }) = StoredLine::parse(line)
-                        && survey.joins(&id).is_some_and(|hash| range.contains(&hash))
+                    let Line::Whole(line) = line else { return Ok(()) };
+                    let Some((id, is_complete)) = StoredLine::glance(line) else { return Ok(()) };
+                    if !survey.several(&id).is_some_and(|hash| range.contains(&hash)) {
+                        return Ok(());
+                    }
+                    if is_complete {
+                        found.entry(id).or_default().complete.push((object, line.to_vec()));
+                    } else if is_of_pieces
+                        && matches!(StoredLine::parse(line), Some(StoredLine { piece: Some(Ok(_)), .. }))
                     {
-                        pieces.entry(id).or_default().push(line.to_vec());
+                        found.entry(id).or_default().pieces.push(line.to_vec());
                     }
                     Ok(())
                 })?;
@@ -45,28 +61,73 @@ impl Merger<'_> {
                     return Err(MergeError::Changed { key: key.to_owned() });
                 }
             }
-            for (id, lines) in pieces {
+            for (id, stored) in found {
                 captures += 1;
-                if let Some(why) = self.join_one(&lines, &mut inputs)? {
-                    *self.outcome.refused.entry(why.name()).or_default() += 1;
-                    if let Some(hash) = survey.joins(&id) {
-                        survey.refuse(hash);
-                    }
-                }
+                self.decide(survey.hash(&id), &stored, survey, inputs.as_mut())?;
                 (self.progress)(&Progress::Joining { captures, of: of.max(captures) });
             }
         }
-        inputs.close();
+        if let Some(mut inputs) = inputs {
+            inputs.close();
+        }
         Ok(())
     }
 
-    /// Joins the pieces of one capture; or says why they cannot be, and then nothing of them was delivered.
-    fn join_one(&self, lines: &[Vec<u8>], inputs: &mut Inputs<'_>) -> Result<Option<Refusal>, MergeError> {
-        let mut pieces = Vec::new();
-        for line in lines {
-            // It was taken apart before.
-            pieces.extend(StoredLine::parse(line).and_then(|line| line.piece?.ok()));
+    /// Decides what becomes of one capture.
+    fn decide(
+        &mut self,
+        capture: u64,
+        stored: &Stored,
+        survey: &mut Survey,
+        inputs: Option<&mut Inputs<'_>>,
+    ) -> Result<(), MergeError> {
+        // They were taken apart before.
+        let pieces: Vec<StoredPiece> =
+            stored.pieces.iter().filter_map(|line| StoredLine::parse(line)?.piece?.ok()).collect();
+        let count = pieces.len() as u64;
+        let refused = if stored.complete.is_empty() {
+            let refused = self.join_one(pieces, inputs)?;
+            match refused {
+                Some(_) => survey.leave_pieces(capture),
+                None => {
+                    self.outcome.captures += 1;
+                    self.outcome.pieces += count;
+                }
+            }
+            refused
+        } else {
+            let complete: Vec<StoredComplete> =
+                stored.complete.iter().filter_map(|(_, line)| StoredComplete::parse(line)).collect();
+            let are_held = self.are_held(&pieces, &complete)?;
+            if are_held {
+                self.outcome.pieces_held += count;
+            }
+            let are_same =
+                complete.len() == stored.complete.len() && complete.iter().all(|it| it.is_same(&complete[0]));
+            let objects = stored.complete.iter().map(|(object, _)| *object);
+            let keeper = if are_same && complete.len() > 1 { survey.longest_kept(objects) } else { None };
+            if keeper.is_some() {
+                self.outcome.repeated += stored.complete.len() as u64 - 1;
+            }
+            survey.leave_complete(capture, keeper);
+            if !are_held {
+                survey.leave_pieces(capture);
+            }
+            (!are_held || !are_same).then_some(Refusal::Contradiction)
+        };
+        if let Some(why) = refused {
+            *self.outcome.refused.entry(why.name()).or_default() += 1;
         }
+        Ok(())
+    }
+
+    /// Joins the pieces of one capture, and delivers their lines where there is a deliverer; or says why they cannot be, and then nothing of them was
+    /// delivered.
+    fn join_one(
+        &self,
+        pieces: Vec<StoredPiece>,
+        inputs: Option<&mut Inputs<'_>>,
+    ) -> Result<Option<Refusal>, MergeError> {
         for object in pieces.iter().flat_map(|piece| piece.body_objects()) {
             if !self.is_whole(object)? {
                 return Ok(Some(Refusal::Contradiction));
@@ -88,6 +149,7 @@ impl Merger<'_> {
         if !is_sound {
             return Ok(Some(Refusal::Malformed));
         }
+        let Some(inputs) = inputs else { return Ok(None) };
         let input = inputs.of(&source);
         let mut block = Vec::new();
         let deliverer = inputs.deliverer;
@@ -105,6 +167,29 @@ impl Merger<'_> {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(RunError::ThreadDied("core").into()),
             Err(error) => Err(MergeError::Runtime(error)),
         }
+    }
+
+    /// Whether each piece is in one of the complete exchanges.
+    fn are_held(&self, pieces: &[StoredPiece], complete: &[StoredComplete]) -> Result<bool, MergeError> {
+        for piece in pieces {
+            let mut is_held = false;
+            for whole in complete {
+                is_held = is_held || self.is_held(piece, whole)?;
+            }
+            if !is_held {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn is_held(&self, piece: &StoredPiece, complete: &StoredComplete) -> Result<bool, MergeError> {
+        for object in complete.body_objects().chain(piece.body_objects()) {
+            if !self.is_whole(object)? {
+                return Ok(false);
+            }
+        }
+        complete.holds(piece, &mut |object| self.body(object)).map_err(MergeError::Runtime)
     }
 
     /// Whether a body that is an object of its own is there, and is what its key says.
