@@ -76,7 +76,7 @@ impl Captures {
     fn capture(&mut self) -> Vec<u8> {
         let number = self.made;
         self.made += 1;
-        let id = format!("c{number}-{:016x}", self.chance.next());
+        let id = format!("c{number}-{:016x}", self.chance.draw());
         let (asked, answered) = (self.body(), self.body());
         let status = [200, 200, 200, 404, 500][self.chance.below(5)];
         let service = SERVICES[self.chance.below(SERVICES.len())];
