@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use reassemble_testkit::faults::FaultServer;
 use reassemble_testkit::lambda::runtime_api::{Outcome, RuntimeApi};
 use reassemble_testkit::s3::S3;
 use reassemble_testkit::stored;
@@ -15,6 +17,8 @@ use tempfile::TempDir;
 pub(crate) struct Rig {
     api: RuntimeApi,
     s3: S3,
+    /// Stands before S3.
+    pub(crate) faults: FaultServer,
     temporary: TempDir,
     function: Child,
 }
@@ -28,6 +32,7 @@ impl Rig {
     /// Likewise, with a secret that is perhaps not S3's.
     pub(crate) fn start_with_secret(secret: &str, variables: &[(&str, &str)]) -> Rig {
         let (api, s3, temporary) = (RuntimeApi::start(), S3::start(), tempfile::tempdir().unwrap());
+        let faults = FaultServer::before(&s3);
         // What an invocation left that was killed.
         fs::create_dir_all(temporary.path().join("reassemble-forwarder/left")).unwrap();
         let credentials = temporary.path().join("credentials");
@@ -38,14 +43,14 @@ impl Rig {
             .env("AWS_CONFIG_FILE", "/dev/null")
             .env("AWS_LAMBDA_RUNTIME_API", api.address().to_string())
             .env("TMPDIR", temporary.path())
-            .env("REASSEMBLE_S3_ENDPOINT", s3.url())
+            .env("REASSEMBLE_S3_ENDPOINT", faults.url())
             .env("REASSEMBLE_TO", "s3://bucket/captures")
             .env("REASSEMBLE_NO_DECODE", "true")
             .env("REASSEMBLE_LOG_LEVEL", "off")
             .envs(variables.iter().copied())
             .spawn()
             .unwrap();
-        let rig = Rig { api, s3, temporary, function };
+        let rig = Rig { api, s3, faults, temporary, function };
         rig.set_secret(secret);
         rig
     }
@@ -59,9 +64,20 @@ impl Rig {
     /// Invokes the function; what it kept meanwhile is gone.
     pub(crate) fn invoke(&self, event: &str) -> Outcome {
         let outcome = self.api.invoke(event);
+        self.assert_nothing_is_left();
+        outcome
+    }
+
+    /// The same, with so long until its deadline.
+    pub(crate) fn invoke_within(&self, event: &str, time: Duration) -> Outcome {
+        let outcome = self.api.invoke_within(event, time);
+        self.assert_nothing_is_left();
+        outcome
+    }
+
+    fn assert_nothing_is_left(&self) {
         let folder = self.temporary.path().join("reassemble-forwarder");
         assert_eq!(fs::read_dir(folder).map_or(0, Iterator::count), 0, "state is left");
-        outcome
     }
 
     /// Every object by its key.
