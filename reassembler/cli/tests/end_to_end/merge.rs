@@ -9,12 +9,12 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use base64::Engine as _;
+use reassemble_testkit::chance::Chance;
+use reassemble_testkit::s3::S3;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::chance::Chance;
 use crate::programs::{reassemble, run};
-use crate::s3::S3;
 use crate::stored;
 use crate::written::Captures;
 

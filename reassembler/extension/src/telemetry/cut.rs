@@ -80,8 +80,9 @@ impl Cut {
         let Some(mut piece) = self.0.take() else { return Rejoined::Nothing };
         let Some(rest) = elements.strip_prefix(piece.envelope.as_slice()) else { return Rejoined::Lost(piece) };
         let before = piece.value.len();
-        // A string's rest may come behind a quote of its own.
-        let quoted = piece.value.first() == Some(&b'"') && rest.first() == Some(&b'"');
+        // A string's rest may come behind a quote of its own, but not where the cut is within an escape.
+        let quoted =
+            piece.value.first() == Some(&b'"') && rest.first() == Some(&b'"') && !Walk::behind(&piece.value).escaped;
         for skipped in 0..=usize::from(quoted) {
             // The rest of the POST is looked at where it lies but for this record, which has to lie in one piece.
             let Some(end) = end_of_element(&piece.value, &rest[skipped..]) else { continue };

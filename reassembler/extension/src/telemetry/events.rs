@@ -261,6 +261,25 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_is_cut_twice_is_joined_wherever_it_was_cut() {
+        for record in [r#""before \"naïve\" \\ \u00e9 after""#, r#"{"a":"ï\"}{","b":[1,{"c":2}]}"#] {
+            let element = function(record);
+            let (element, value) = (element.as_bytes(), element.len() - record.len() - 1);
+            // The last byte closes the element, and one that closes the record stands before it.
+            let cuts = value + 1..element.len() - 1;
+            for (one, two) in cuts.clone().flat_map(|one| (one + 1..cuts.end).map(move |two| (one, two))) {
+                let posts = [
+                    [b"[", &element[..one]].concat(),
+                    [b"[", &element[..value], &element[one..two]].concat(),
+                    [b"[", &element[..value], &element[two..], b"]"].concat(),
+                ];
+                let posts = posts.each_ref().map(Vec::as_slice);
+                assert_eq!(said(&posts), [format!("function {record}")], "{one} {two}");
+            }
+        }
+    }
+
+    #[test]
     fn a_piece_without_its_other_end_is_told_and_salvaged() {
         let envelope = function("");
         let envelope = &envelope[..envelope.len() - 1];

@@ -3,12 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod rig;
-mod runtime_api;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use reassemble_testkit::faults::{Fault, Rule};
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, command, sample};
@@ -138,6 +139,31 @@ fn an_invocation_fails_where_not_everything_is_stored_and_another_stores_it() {
     rig.set_secret("secret");
     rig.invoke(&sample("awslogs.event.json")).unwrap();
     assert_eq!(rig.stored().len(), 49);
+}
+
+#[test]
+fn an_invocation_fails_before_its_deadline_where_the_bucket_does_not_answer_and_its_batch_is_stored_once_later() {
+    // The function gives up 2.5 s before its deadline.
+    const TIME: Duration = Duration::from_secs(6);
+    let settings = [("REASSEMBLE_BATCH_BYTES", "16KiB"), ("REASSEMBLE_INLINE_BODY", "1KiB")];
+    let (event, undisturbed, rig) = (sample("awslogs.event.json"), Rig::start(&settings), Rig::start(&settings));
+    undisturbed.invoke(&event).unwrap();
+    let expected = undisturbed.objects();
+    let fails = |rules: Vec<Rule>| {
+        rig.faults.script(rules);
+        let said = rig.invoke_within(&event, TIME).unwrap_err();
+        assert!(said.starts_with("not everything is stored ("), "{said}");
+    };
+    fails(vec![Rule::all(Fault::Hang)]);
+    assert!(rig.objects().is_empty());
+    // Some objects are stored, of some without an answer.
+    fails(vec![Rule::puts(Fault::Hang).one_of(3), Rule::puts(Fault::ResetAfter).one_of(2)]);
+    let some = rig.objects().len();
+    assert!(some > 0 && some < expected.len(), "{some} of {}", expected.len());
+    rig.faults.script([]);
+    rig.invoke(&event).unwrap();
+    assert_eq!(rig.objects().keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    assert!(rig.objects() == expected, "objects differ");
 }
 
 #[test]
