@@ -496,6 +496,31 @@ fn pieces_go_where_a_complete_exchange_holds_them_and_what_contradicts_stays() {
 }
 
 #[test]
+fn what_stands_for_others_must_be_there_when_they_are_deleted() {
+    let dir = tempdir().unwrap();
+    let folder = "retention=30d/service=shop/date=2025-11-22/hour=04";
+    let keys = ["one", "two"].map(|name| format!("{folder}/{name}.ndjson"));
+    let state = dir.path().join(".reassemble/merge");
+    fs::create_dir_all(&state).unwrap();
+    fs::create_dir_all(dir.path().join(folder)).unwrap();
+    let merge = |other_is_there: bool| {
+        fs::write(dir.path().join(&keys[0]), "").unwrap();
+        if other_is_there {
+            fs::write(dir.path().join(&keys[1]), "").unwrap();
+        }
+        fs::write(state.join("plan"), format!("reassemble merge 2\n7d\n{}\n{}\n", keys[0], keys[1])).unwrap();
+        fs::write(state.join("stored"), format!("reassemble merge 2\n{}\n", keys[0])).unwrap();
+        let mut command = reassemble(["merge", "--json"]);
+        command.arg(dir.path());
+        let merged = counts(command);
+        assert_eq!(merged["resumed"], true, "{merged}");
+        (merged["objects_deleted"].as_u64().unwrap(), dir.path().join(&keys[0]).exists(), state.join("plan").exists())
+    };
+    assert_eq!(merge(false), (0, true, false));
+    assert_eq!(merge(true), (1, false, false));
+}
+
+#[test]
 fn two_merges_at_once_lose_nothing_and_the_next_makes_it_once() {
     let scene = Scene::delivered_again(Chance::seed(), 2_000_000);
     let (root, whole) = (scene.dir.path().join("captures"), scene.whole());

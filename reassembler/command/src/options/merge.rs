@@ -73,11 +73,12 @@ What it reads:
 It is safe at any time, twice, and beside running readers: what comes meanwhile is joined by the
 next one. Objects are deleted only once what replaces them is stored. After it was killed the next
 one goes on; it needs the same --state for that (unless set, a place of the destination's own).
-One merge of a destination at a time; that is guarded by --state, and so on one machine only.
+One merge of a destination at a time: --state guards it, and so on one machine only. Two at once on
+two machines may end with 1, or store a capture twice, which --repeated undoes later.
 An object that is written again because some of it went counts its age anew for its class.
 
-Pieces are in the class of incomplete exchanges: --retention and --retention-incomplete are to be what
-the readers were given, and so are --redact-… and --compression. Of bodies whose
+Pieces are in the class of incomplete exchanges: --retention and --retention-incomplete are to be
+what the readers were given, and so are --redact-… and --compression. Of bodies whose
 Content-Encoding was undone nothing can be joined; the forwarder stores incomplete ones as captured.
 
 Rights in a bucket: s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject.

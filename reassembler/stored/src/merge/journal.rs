@@ -58,6 +58,8 @@ pub(super) struct Plan {
 pub(super) struct Journal {
     dir: PathBuf,
     phase: Phase,
+    /// The objects of the plan.
+    sources: Vec<String>,
     written: Arc<Mutex<Written>>,
     _lock: File,
 }
@@ -92,29 +94,24 @@ impl Journal {
         let mut journal = Journal {
             dir: dir.to_owned(),
             phase: Phase::Nothing,
+            sources: Vec::new(),
             written: Arc::new(Mutex::new(Written { path, file: None, keys: HashSet::new() })),
             _lock: lock,
         };
-        journal.phase = match (journal.read("plan")?, journal.read("stored")?) {
-            (Some(_), Some(replaced)) => Phase::Stored { replaced },
-            (Some(lines), None) => {
+        journal.phase = match journal.read("plan")? {
+            Some(lines) => {
                 let plan = Plan::of_lines(lines).ok_or_else(not_ours);
-                Phase::Begun(plan.map_err(MergeError::state("read", &journal.dir.join("plan")))?)
+                let plan = plan.map_err(MergeError::state("read", &journal.dir.join("plan")))?;
+                journal.sources.clone_from(&plan.sources);
+                journal.read("stored")?.map_or(Phase::Begun(plan), |replaced| Phase::Stored { replaced })
             }
             // Whatever else is there is of a merge that came to its end.
-            (None, _) => {
+            None => {
                 journal.clear()?;
                 Phase::Nothing
             }
         };
-        let written = match fs::read_to_string(journal.dir.join("written")) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(MergeError::state("read", &journal.dir.join("written"))(error)),
-        };
-        // A line that was cut is of a key that was not stored yet.
-        let keys = written.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned);
-        journal.lock_written().keys.extend(keys);
+        journal.lock_written().read().map_err(MergeError::state("read", &journal.dir.join("written")))?;
         Ok(journal)
     }
 
@@ -136,6 +133,7 @@ impl Journal {
     /// Sets out to do this.
     pub(super) fn begin(&mut self, plan: Plan) -> Result<(), MergeError> {
         self.write("plan", &plan.to_lines())?;
+        self.sources.clone_from(&plan.sources);
         self.phase = Phase::Begun(plan);
         Ok(())
     }
@@ -160,6 +158,13 @@ impl Journal {
         self.write("stored", &replaced)?;
         self.phase = Phase::Stored { replaced: replaced.clone() };
         Ok(replaced)
+    }
+
+    /// The objects that hold what these do: what was stored, and what of the plan stays.
+    pub(super) fn needed(&self, replaced: &[String]) -> Vec<String> {
+        let replaced: HashSet<&String> = replaced.iter().collect();
+        let kept = self.sources.iter().filter(|key| !replaced.contains(key)).cloned();
+        kept.chain(self.lock_written().keys.iter().cloned()).collect()
     }
 
     /// The merge is at its end.
@@ -250,6 +255,21 @@ fn not_ours() -> io::Error {
 }
 
 impl Written {
+    /// Reads the keys that were noted.
+    fn read(&mut self) -> io::Result<()> {
+        let text = match fs::read_to_string(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            text => text?,
+        };
+        // A line that was cut is of a key that was not stored yet, and must not be the begin of the next.
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        if whole < text.len() {
+            OpenOptions::new().write(true).open(&self.path)?.set_len(whole as u64)?;
+        }
+        self.keys.extend(text[..whole].lines().map(str::to_owned));
+        Ok(())
+    }
+
     fn note(&mut self, key: &str) -> io::Result<()> {
         if self.keys.contains(key) {
             return Ok(());
@@ -258,12 +278,10 @@ impl Written {
             Some(file) => file,
             none => {
                 let made = !self.path.exists();
-                let mut file = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(&self.path)?;
+                let file = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(&self.path)?;
                 if made && let Some(dir) = self.path.parent() {
                     File::open(dir)?.sync_all()?;
                 }
-                // A line that was cut must not be taken for the begin of this one.
-                file.write_all(b"\n")?;
                 none.insert(file)
             }
         };
@@ -304,6 +322,8 @@ mod tests {
         assert_eq!(journal.stored(vec!["a/1".to_owned(), "a/2".to_owned(), "b/1".to_owned()]).unwrap(), ["a/1"]);
         drop(journal);
         journal = open();
+        let needed: HashSet<_> = journal.needed(&["a/1".to_owned()]).into_iter().collect();
+        assert_eq!(needed, ["a/2", "a/3", "b/1"].map(str::to_owned).into());
         assert!(matches!(journal.phase(), Phase::Stored { replaced } if replaced == &["a/1"]));
         journal.end().unwrap();
         drop(journal);

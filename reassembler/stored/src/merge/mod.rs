@@ -8,7 +8,8 @@
 //! that are objects of their own are never deleted.
 //!
 //! # What always holds
-//! - Nothing is deleted before what replaces it is stored, and no object that this merge has stored is.
+//! - Nothing is deleted before what replaces it is stored, and no object that this merge has stored is. Right before, it is looked whether all that
+//!   stands for it is still there: a merge may have been ended long ago, and another one with a state of its own have run since.
 //! - What a merge is about to do is written down first ([`journal`]). One that was ended anywhere is gone on with by the next: with the same objects,
 //!   and with the run's own state, which knows what is stored already. What has come meanwhile is not its concern but that of the merge
 //!   after it.
@@ -266,7 +267,17 @@ impl Merger<'_> {
         self.delete(journal, &replaced)
     }
 
+    /// Deletes what is stored elsewhere; unless it is not any more, for another merge, or an expiry, came between: then all stays for the next look.
     fn delete(&mut self, journal: &mut Journal, replaced: &[String]) -> Result<(), MergeError> {
+        for key in journal.needed(replaced) {
+            if self.runtime.block_on(self.destination.open(&key))?.is_none() {
+                tracing::warn!(
+                    object = key,
+                    "has gone since it was read or stored: nothing that it stands for is deleted"
+                );
+                return journal.end();
+            }
+        }
         for (objects, key) in (1u64..).zip(replaced) {
             self.runtime.block_on(self.destination.delete(key))?;
             self.outcome.objects_deleted += 1;
