@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::time::ClockId;
 use nix::unistd::Pid;
+use reassemble_testkit::process::Memory;
 
 /// How long an app may take to listen, and to end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -176,11 +177,7 @@ impl App {
     /// # Errors
     /// Where it has ended.
     pub fn peak_bytes(&self) -> Result<u64> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        Ok(kib.with_context(|| format!("{path} has no VmHWM"))? * 1024)
+        Ok(Memory::of(self.child.id()).context("failed to read the app's memory")?.peak_bytes)
     }
 
     /// Asks it to end, and waits until it has.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use reassemble_testkit::process::Memory;
 
 /// The unit in which Linux shows times to programs, whatever its own clock's is.
 const TICK: Duration = Duration::from_millis(10);
@@ -35,15 +36,6 @@ impl Place {
 pub struct Daemon {
     child: Child,
     summary: ChildStdout,
-}
-
-/// Resident memory in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Memory {
-    /// The most so far.
-    pub peak_bytes: u64,
-    /// Now.
-    pub now_bytes: u64,
 }
 
 impl Daemon {
@@ -75,7 +67,8 @@ impl Daemon {
     /// # Errors
     /// Where it has ended.
     pub fn cpu(&self) -> Result<Duration> {
-        let stat = self.proc("stat")?;
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
         // The name, in parentheses, may hold anything.
         let (_, fields) = stat.rsplit_once(')').context("/proc/…/stat is not understood")?;
         let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
@@ -88,14 +81,7 @@ impl Daemon {
     /// # Errors
     /// Where it has ended.
     pub fn memory(&self) -> Result<Memory> {
-        let status = self.proc("status")?;
-        let bytes = |name: &str| -> Result<u64> {
-            let line =
-                status.lines().find_map(|line| line.strip_prefix(name)).context("no such line in /proc/…/status")?;
-            let kib: u64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?;
-            Ok(kib * 1024)
-        };
-        Ok(Memory { peak_bytes: bytes("VmHWM")?, now_bytes: bytes("VmRSS")? })
+        Memory::of(self.child.id()).context("failed to read the program's memory")
     }
 
     /// Ends it in order, and gives its summary.
@@ -109,11 +95,6 @@ impl Daemon {
         let status = self.child.wait().context("failed to wait for the program")?;
         ensure!(status.success(), "the program ended with {status}");
         serde_json::from_str(&text).context("the summary is no JSON")
-    }
-
-    fn proc(&self, file: &str) -> Result<String> {
-        let path = format!("/proc/{}/{file}", self.child.id());
-        fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))
     }
 }
 

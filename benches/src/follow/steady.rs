@@ -6,8 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use reassemble_testkit::process::Memory;
 
-use super::daemon::{Daemon, Memory, Place};
+use super::daemon::{Daemon, Place};
 use super::writer::Writer;
 use crate::contest::Compression;
 use crate::generate::Summary;

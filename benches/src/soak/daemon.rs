@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use reassemble_testkit::process::Memory;
 
 use super::store::free_port;
 
@@ -136,9 +137,7 @@ impl Daemon {
 
     /// Most memory that it held so far, in bytes; 0 where it is gone.
     pub fn peak_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) * 1024
+        Memory::of(self.child.id()).map_or(0, |memory| memory.peak_bytes)
     }
 
     /// Bytes of its spool's files.

@@ -1,6 +1,7 @@
 //! A program as a process that a test watches: what it says is read while it runs.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -35,6 +36,24 @@ pub struct Memory {
     pub now_bytes: u64,
     /// The most so far.
     pub peak_bytes: u64,
+}
+
+impl Memory {
+    /// That of a process, by its id.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn of(process: u32) -> io::Result<Memory> {
+        let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+        let bytes = |name: &str| {
+            let kib = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+            // Of a process that nobody has waited for yet there is a status without these lines.
+            kib.map(|kib| kib * 1024).ok_or(io::ErrorKind::NotFound)
+        };
+        Ok(Memory { now_bytes: bytes("VmRSS:")?, peak_bytes: bytes("VmHWM:")? })
+    }
 }
 
 /// A running process with its words in a file. It is killed where a test leaves it.
@@ -140,12 +159,7 @@ impl Process {
 
     /// The memory that it holds.
     pub fn memory(&self) -> Memory {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let bytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-            line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-        };
-        Memory { now_bytes: bytes("VmRSS:"), peak_bytes: bytes("VmHWM:") }
+        Memory::of(self.child.id()).unwrap()
     }
 }
 

@@ -18,9 +18,7 @@ fn captures_wait_while_the_bucket_is_out_of_reach() {
     }
     assert!(scene.stored().is_empty());
     scene.extension.says("captures wait for the next invocation");
-    scene.gate.set(Way::Open);
-    let lines = scene.captures.lines(1);
-    scene.invocation(&lines);
+    scene.recover();
     scene.until_stored();
     scene.finish();
 }
@@ -39,9 +37,7 @@ fn a_bucket_that_never_answers_does_not_make_the_function_time_out() {
         scene.platform.idle();
     }
     assert_eq!(scene.platform.overdue(), 0);
-    scene.gate.set(Way::Open);
-    let lines = scene.captures.lines(1);
-    scene.invocation(&lines);
+    scene.recover();
     scene.until_stored();
     scene.finish();
 }
@@ -137,9 +133,7 @@ fn a_spool_that_is_full_holds_up_no_invocation() {
         scene.invocation(&lines);
     }
     assert_eq!(scene.platform.overdue(), 0);
-    scene.gate.set(Way::Open);
-    let lines = scene.captures.lines(1);
-    scene.invocation(&lines);
+    scene.recover();
     scene.extension.says("the spool has room again");
     scene.invocation(&["there was room".to_owned()]);
     scene.until_stored();

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reassemble_testkit::captures::{Bodies, Captures};
-use reassemble_testkit::gate::Gate;
+use reassemble_testkit::gate::{Gate, Way};
 use reassemble_testkit::lambda::platform::{Options, Platform};
 use reassemble_testkit::process::{PATIENCE, Process};
 use reassemble_testkit::s3::S3;
@@ -82,6 +82,13 @@ impl Scene {
     /// Every exchange of the bucket, as often as it is there.
     pub(crate) fn exchanges(&self) -> Vec<Value> {
         stored::exchanges(&self.root())
+    }
+
+    /// Opens the way to the bucket again; the invocation that follows has a capture of its own.
+    pub(crate) fn recover(&mut self) {
+        self.gate.set(Way::Open);
+        let lines = self.captures.lines(1);
+        self.invocation(&lines);
     }
 
     /// The complete exchanges that are stored, with their bodies.
