@@ -8,11 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
-use s3s_fs::FileSystem;
+use reassemble_testkit::s3;
 
 /// The hidden command under which the program must call [`serve_s3`].
 pub const SERVER_COMMAND: &str = "serve-s3";
@@ -166,22 +162,10 @@ pub(super) fn free_port() -> Result<u16> {
 pub fn serve_s3(mut args: impl Iterator<Item = OsString>) -> Result<()> {
     let root = args.next().context("which folder?")?;
     let port: u16 = args.next().and_then(|port| port.to_str()?.parse().ok()).context("which port?")?;
-    let files = FileSystem::new(PathBuf::from(root))
-        .map_err(|error| anyhow::anyhow!("failed to open the buckets: {error:?}"))?;
-    let mut service = S3ServiceBuilder::new(files);
-    service.set_auth(SimpleAuth::from_single("key", "secret"));
-    let service = service.build();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start a runtime")?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.context("failed to listen")?;
-        loop {
-            let (socket, _) = listener.accept().await.context("failed to accept a connection")?;
-            let service = service.clone();
-            // A client that was killed breaks its connection; that is its end, and no failure of the server.
-            tokio::spawn(async move {
-                Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await.ok();
-            });
-        }
+        s3::serve(listener, Path::new(&root), None).await.context("failed to serve")
     })
 }

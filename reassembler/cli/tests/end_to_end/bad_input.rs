@@ -3,12 +3,12 @@
 use std::fs;
 use std::process::Command;
 
+use reassemble_testkit::moto::Moto;
+use reassemble_testkit::s3::S3;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::moto::Moto;
 use crate::programs::{reassemble, run};
-use crate::s3::S3;
 use crate::stored;
 
 fn line(id: &str, part: &str, more: &str) -> String {

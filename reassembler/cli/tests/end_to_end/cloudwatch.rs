@@ -5,12 +5,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use reassemble_testkit::chance::Chance;
+use reassemble_testkit::moto::Moto;
+use reassemble_testkit::process::PATIENCE;
 use tempfile::tempdir;
 
-use crate::chance::Chance;
 use crate::intact;
-use crate::moto::Moto;
-use crate::programs::{Follower, PATIENCE, reassemble, run};
+use crate::programs::{Follower, reassemble, run};
 use crate::stored;
 use crate::written::Captures;
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use reassemble_testkit::chance::Chance;
+use reassemble_testkit::process::Process;
 use redb::TableDefinition;
 
-use crate::chance::Chance;
-use crate::daemon::Daemon;
 use crate::scene::Scene;
 use crate::stored;
 
@@ -17,7 +17,7 @@ use crate::stored;
 fn spooled() -> Scene {
     let mut scene = Scene::new();
     scene.log(6_000_000);
-    let mut daemon = Daemon::start(scene.refused_follower(), scene.dir.path());
+    let mut daemon = Process::start(scene.refused_follower(), scene.dir.path());
     let mut before = Vec::new();
     // Batches are sealed by age: where nothing has changed for a while, all are.
     daemon.until("a spool", || {
@@ -51,10 +51,10 @@ fn refused(scene: &Scene) -> String {
     words
 }
 
-fn start_accepting(scene: &Scene) -> Daemon {
+fn start_accepting(scene: &Scene) -> Process {
     let mut command = scene.follower();
     command.arg("--accept-damage");
-    Daemon::start(command, scene.dir.path())
+    Process::start(command, scene.dir.path())
 }
 
 /// The numbers before a word.
@@ -64,7 +64,7 @@ fn counts(words: &str, word: &str) -> usize {
 }
 
 /// Lets it store all that is left, and checks that exactly so many exchanges are missing and none is there twice.
-fn all_but(scene: &mut Scene, mut daemon: Daemon, lost: usize) {
+fn all_but(scene: &mut Scene, mut daemon: Process, lost: usize) {
     scene.finish_log();
     let all = scene.captures.exchanges.len();
     daemon.until("the rest to be stored", || stored::exchanges(&scene.to).len() + lost >= all);
@@ -215,7 +215,7 @@ fn a_flipped_byte_in_the_database_is_told_in_words() {
     scene.finish_log();
     let database = scene.state.join("state.redb");
     let dirty = fs::read(&database).unwrap();
-    let mut daemon = Daemon::start(scene.refused_follower(), scene.dir.path());
+    let mut daemon = Process::start(scene.refused_follower(), scene.dir.path());
     daemon.says("ready");
     daemon.end_by(Signal::SIGTERM);
     let clean = fs::read(&database).unwrap();
@@ -230,7 +230,7 @@ fn a_flipped_byte_in_the_database_is_told_in_words() {
         fs::write(&database, &bytes).unwrap();
         fs::remove_dir_all(scene.state.join("spool")).unwrap();
         copy_folder(&spool, &scene.state.join("spool"));
-        let mut daemon = Daemon::start(scene.refused_follower(), scene.dir.path());
+        let mut daemon = Process::start(scene.refused_follower(), scene.dir.path());
         std::thread::sleep(chance.ms(100, 300));
         let ended = daemon.child().try_wait().unwrap();
         let code = ended.map_or_else(|| daemon.end_by(Signal::SIGTERM).0.code(), |status| status.code());

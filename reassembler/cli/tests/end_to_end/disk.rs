@@ -241,7 +241,7 @@ fn a_slow_disk_loses_nothing_and_takes_no_more_memory() {
     }
     daemon.until("the first to be stored", || scene.stored() > 0);
     faults.clear();
-    let (all, peak) = (scene.captures.exchanges.len() - 40, daemon.peak_bytes());
+    let (all, peak) = (scene.captures.exchanges.len() - 40, daemon.memory().peak_bytes);
     daemon.until("the rest to be stored", || scene.stored() > all);
     assert!(peak < MOST_BYTES, "{peak}");
     scene.complete(daemon);

@@ -6,11 +6,12 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use reassemble_testkit::process::signal;
 use serde_json::Value;
 use tempfile::tempdir;
 
 use crate::load;
-use crate::programs::{dropped_in, reassemble, shop_binary, signal, url_in};
+use crate::programs::{dropped_in, reassemble, shop_binary, url_in};
 use crate::stored;
 
 /// A request's and a response's line of a capture.

@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use reassemble_testkit::faults::{FaultServer, Rule};
+use reassemble_testkit::process::{signal, wait_for};
+use reassemble_testkit::s3::S3;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::fault_server::{FaultServer, Rule};
 use crate::load::Passed;
-use crate::programs::{reassemble, run, signal, wait_for};
-use crate::s3::S3;
+use crate::programs::{reassemble, run};
 use crate::stored;
 
 /// Exchanges in the log.
@@ -66,12 +67,6 @@ pub(crate) fn assert_exchanges(root: &Path, count: usize) {
     }
 }
 
-/// Objects by key.
-pub(crate) fn objects(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let read = |path: PathBuf| (path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap());
-    stored::files(root).into_iter().map(read).collect()
-}
-
 /// What is common to all runs: small batches, so that there are many objects, and short delays.
 pub(crate) fn settings(command: &mut Command) {
     command.args(["--batch-bytes", "32KiB", "--inline-body", "16KiB", "--commit-interval", "50ms"]);
@@ -104,7 +99,7 @@ pub(crate) fn expected() -> &'static BTreeMap<PathBuf, Vec<u8>> {
         let (code, _, said) = run(command);
         assert_eq!(code, Some(0), "{said}");
         assert_exchanges(&root, EXCHANGES);
-        let objects = objects(&root);
+        let objects = stored::objects(&root);
         assert!(objects.len() > 20, "{}", objects.len());
         objects
     })
@@ -121,7 +116,7 @@ pub(crate) struct Rig {
 impl Rig {
     pub(crate) fn new() -> Rig {
         let s3 = S3::start();
-        let faults = s3.behind_faults();
+        let faults = FaultServer::before(&s3);
         Rig { dir: tempdir().unwrap(), log: shared_log().to_owned(), s3, faults }
     }
 
@@ -155,7 +150,7 @@ impl Rig {
     }
 
     pub(crate) fn assert_delivered(&self) {
-        let (have, want) = (objects(&self.root()), expected());
+        let (have, want) = (stored::objects(&self.root()), expected());
         assert_eq!(have.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>());
         assert!(have == *want, "objects differ");
     }

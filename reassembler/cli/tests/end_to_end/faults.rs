@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::Duration;
 
+use reassemble_testkit::faults::{Fault, Rule};
+
 use crate::fault_rig::{Rig, Running, assert_said, delivered_through, expected};
-use crate::fault_server::{Fault, Rule};
 use crate::programs::run;
 use crate::stored;
 

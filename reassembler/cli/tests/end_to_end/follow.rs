@@ -6,12 +6,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use reassemble_testkit::process::wait_for;
+use reassemble_testkit::s3::S3;
 use serde_json::Value;
 use tempfile::tempdir;
 
 use crate::load::{self, Load};
-use crate::programs::{Follower, Shop, reassemble, wait_for};
-use crate::s3::S3;
+use crate::programs::{Follower, Shop, reassemble};
 use crate::stored;
 
 const REQUESTS: usize = 2_500;

@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 
 use reassemble_formats::sign::SigningKey;
 use reassemble_formats::write::{LineLimit, PartTag, PartWriter, Tail};
+use reassemble_testkit::process::wait_for;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::load::{Exchanged, Load, Passed};
-use crate::programs::{Shop, reassemble, run, wait_for};
+use crate::programs::{Shop, reassemble, run};
 use crate::stored;
 
 /// The id of every planted line begins so, unless it copies a real one.

@@ -10,10 +10,11 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use reassemble_testkit::process::{PATIENCE, wait_for};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use crate::programs::{Follower, reassemble, run, wait_for};
+use crate::programs::{Follower, reassemble, run};
 use crate::stored;
 
 /// Stands in every hostile field; the program's own words and metrics must not hold it.
@@ -481,5 +482,5 @@ fn a_long_request_does_not_slow_down_a_long_response() {
     }
     let began = std::time::Instant::now();
     assert_eq!(outcome(log.as_bytes()).records("read"), 2 * CHUNKS);
-    assert!(began.elapsed() < crate::programs::PATIENCE / 2, "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE / 2, "it took {:?}", began.elapsed());
 }

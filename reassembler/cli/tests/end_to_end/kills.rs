@@ -9,12 +9,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use reassemble_testkit::chance::Chance;
+use reassemble_testkit::process::{PATIENCE, signal};
+use reassemble_testkit::s3::S3;
 use tempfile::{TempDir, tempdir};
 
-use crate::chance::Chance;
 use crate::intact;
-use crate::programs::{Follower, PATIENCE, reassemble, run, signal};
-use crate::s3::S3;
+use crate::programs::{Follower, reassemble, run};
 use crate::stored;
 use crate::written::{Captures, Exchanges, Pace, Writer};
 

@@ -1,6 +1,7 @@
 //! `lifecycle --apply` against an S3 that keeps lifecycle rules.
 
-use crate::moto::Moto;
+use reassemble_testkit::moto::Moto;
+
 use crate::programs::reassemble;
 
 fn apply(moto: &Moto, args: &[&str]) -> String {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use reassemble_testkit::captures;
 use sha2::{Digest, Sha256};
 
 /// A body as it passed: its length and its SHA-256.
@@ -116,15 +117,7 @@ fn bytes(seed: usize, size: usize) -> Vec<u8> {
     (0..size).map(|at| (scrambled(seed + at) >> 5) as u8).collect()
 }
 
-/// Text with quotes, newlines and characters of several bytes, so that pieces are cut in awkward places.
 fn text(seed: usize, size: usize) -> Vec<u8> {
-    const WORDS: [&str; 8] =
-        ["tea ", "\"quoted\" ", "naïve ", "日本語 ", "line\n", "back\\slash ", "😀", "{\"cap1\":\"no\"} "];
-    let mut text = String::new();
-    let mut at = seed;
-    while text.len() < size {
-        text.push_str(WORDS[scrambled(at) % WORDS.len()]);
-        at += 1;
-    }
-    text.into_bytes()
+    let mut drawn = (seed..).map(scrambled);
+    captures::text(size, |_| drawn.next().unwrap()).into_bytes()
 }

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use reassemble_testkit::chance::Chance;
+use reassemble_testkit::s3::S3;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::chance::Chance;
 use crate::programs::{reassemble, run};
-use crate::s3::S3;
 use crate::stored;
 use crate::written::Captures;
 

@@ -5,14 +5,16 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use reassemble_testkit::faults::{Fault, FaultServer, Rule};
+use reassemble_testkit::process::{signal, wait_for};
+use reassemble_testkit::s3::S3;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::fault_rig::{EXCHANGES, assert_exchanges, lines, objects};
-use crate::fault_server::{Fault, Rule};
+use crate::fault_rig::{EXCHANGES, assert_exchanges, lines};
 use crate::payloads::{by_id, expected, samples};
 use crate::programs::{reassemble, run};
-use crate::s3::S3;
+use crate::stored;
 
 /// A bucket with logs of every kind, each exchange in one place.
 fn bucket() -> S3 {
@@ -88,13 +90,13 @@ fn all_objects_below_a_prefix_are_read_and_reading_them_again_stores_nothing_twi
     assert_eq!(names, ["a.log", "b.gz", "c/d.zst", "empty", "ä b+c%20.log"], "in the order of keys: {said}");
     assert_eq!(summary["run"]["inputs"]["s3://bucket/logs/2026/b.gz"]["read"], EXCHANGES / 2);
 
-    let stored = objects(&reader.captures());
+    let stored = stored::objects(&reader.captures());
     for name in ["s3://bucket/logs/2026", "s3://bucket/logs/2026/b.gz"] {
         let (code, summary, said) = run(reader.command(|command| s3.configure(command, "secret"), &[name]));
         assert_eq!((code, count(&summary, "exchanges_complete")), (Some(0), 0), "{said}");
         assert!(count(&summary, "bytes_read") > 10_000);
     }
-    assert!(objects(&reader.captures()) == stored);
+    assert!(stored::objects(&reader.captures()) == stored);
 }
 
 #[test]
@@ -115,7 +117,7 @@ fn one_object_and_a_file_are_read_together_and_the_destination_may_lie_below() {
     let captures = s3.bucket().join("logs/captures");
     assert_exchanges(&captures, EXCHANGES);
 
-    let stored = objects(&captures);
+    let stored = stored::objects(&captures);
     let (code, summary, said) = into_s3(&["s3://bucket/logs"]);
     assert_eq!((code, count(&summary, "exchanges_complete")), (Some(0), 7), "{said}");
     assert!(said.contains(&format!("objects={}", stored.len())) && said.contains("passed over"), "{said}");
@@ -142,7 +144,7 @@ fn objects_of_firehose_give_the_exchanges_of_the_log() {
 #[test]
 fn reads_that_fail_are_made_again_and_what_stays_unreadable_is_told() {
     let s3 = bucket();
-    let faults = s3.behind_faults();
+    let faults = FaultServer::before(&s3);
     faults.script([
         Rule::all(Fault::Answer(503, "", "SlowDown")).method("GET").key("list-type").times(1),
         Rule::all(Fault::CutReply).method("GET").key("a.log").times(1),
@@ -183,14 +185,14 @@ fn what_is_not_there_is_told() {
 #[test]
 fn a_stop_while_the_store_hangs_is_quick_and_another_run_reads_the_rest() {
     let s3 = bucket();
-    let faults = s3.behind_faults();
+    let faults = FaultServer::before(&s3);
     faults.script([Rule::all(Fault::Hang).method("GET").key("b.gz")]);
     let reader = Reader::new();
     let mut command = reader.command(behind(&faults.url()), &["s3://bucket/logs/2026/"]);
     command.args(["--upload-timeout", "60s"]);
     let mut child = command.spawn().unwrap();
-    crate::programs::wait_for("the request", || (faults.faults() > 0).then_some(()));
-    crate::programs::signal(&child, nix::sys::signal::Signal::SIGTERM);
+    wait_for("the request", || (faults.faults() > 0).then_some(()));
+    signal(&child, nix::sys::signal::Signal::SIGTERM);
     let began = std::time::Instant::now();
     assert_eq!(child.wait().unwrap().code(), Some(1), "not all was read");
     assert!(began.elapsed() < Duration::from_secs(8));

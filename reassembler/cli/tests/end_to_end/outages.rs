@@ -7,9 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::fault_rig::{EXCHANGES, Rig, Running, assert_exchanges, assert_said, expected, lines, objects, settings};
-use crate::fault_server::{Fault, Rule};
-use crate::programs::{reassemble, wait_for};
+use reassemble_testkit::faults::{Fault, Rule};
+use reassemble_testkit::process::wait_for;
+
+use crate::fault_rig::{EXCHANGES, Rig, Running, assert_exchanges, assert_said, expected, lines, settings};
+use crate::programs::reassemble;
 use crate::stored;
 
 #[test]
@@ -137,7 +139,7 @@ fn a_kill_in_the_middle_of_uploads_changes_no_key_and_no_byte() {
     let rig = Rig::new();
     for stored in [3, 9, 15] {
         // Some are stored with their replies outstanding, others not yet: then comes the kill.
-        let already = objects(&rig.root()).len();
+        let already = stored::objects(&rig.root()).len();
         rig.faults.script([
             Rule::puts(Fault::Delay(Duration::from_millis(20))).times(stored),
             Rule::puts(Fault::ResetAfter).times(2),
@@ -170,7 +172,7 @@ fn a_directory_that_refuses_is_waited_for() {
     wait_for("a fault", || (running.metric("reassemble_destination_failing") == 1).then_some(()));
     fs::remove_file(&blocked).unwrap();
     assert_eq!(running.child.wait().unwrap().code(), Some(0), "{}", running.said());
-    assert!(objects(&root) == *expected());
+    assert!(stored::objects(&root) == *expected());
     for file in stored::files(&root) {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o640, 0o750), "{}", file.display());

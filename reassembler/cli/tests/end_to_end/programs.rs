@@ -8,12 +8,9 @@ use std::sync::OnceLock;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
+use reassemble_testkit::process::signal;
 use serde_json::Value;
-
-/// How long anything may take before a test gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `reassemble` with arguments; nothing of this process's environment but PATH.
 pub(crate) fn reassemble<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
@@ -31,10 +28,6 @@ pub(crate) fn shop_binary() -> &'static Path {
         assert!(built.success(), "the shop does not build");
         Path::new(env!("CARGO_BIN_EXE_reassemble")).with_file_name("shop")
     })
-}
-
-pub(crate) fn signal(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
 }
 
 /// Runs to the end; gives its summary (`--summary json` is added).
@@ -64,18 +57,6 @@ fn assert_adds_up(summary: &Value) {
             sum += count("read");
         }
         assert_eq!(sum, 2 * all.map_or(0, |all| all["read"].as_i64().unwrap()), "{ledger}: {summary}");
-    }
-}
-
-/// Waits until `done` gives something.
-pub(crate) fn wait_for<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(result) = done() {
-            return result;
-        }
-        assert!(began.elapsed() < PATIENCE, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

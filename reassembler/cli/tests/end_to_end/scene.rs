@@ -7,10 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use reassemble_testkit::process::Process;
 use tempfile::{TempDir, tempdir};
 
 use crate::broken_disk::Faults;
-use crate::daemon::Daemon;
 use crate::intact;
 use crate::programs::reassemble;
 use crate::stored;
@@ -100,14 +100,14 @@ impl Scene {
         self.dir.path().join("app.log")
     }
 
-    pub(crate) fn start(&self) -> Daemon {
-        Daemon::start(self.follower(), self.dir.path())
+    pub(crate) fn start(&self) -> Process {
+        Process::start(self.follower(), self.dir.path())
     }
 
-    pub(crate) fn start_with(&self, faults: &Faults) -> Daemon {
+    pub(crate) fn start_with(&self, faults: &Faults) -> Process {
         let mut command = self.follower();
         faults.attach(&mut command);
-        Daemon::start(command, self.dir.path())
+        Process::start(command, self.dir.path())
     }
 
     pub(crate) fn stored(&self) -> usize {
@@ -115,7 +115,7 @@ impl Scene {
     }
 
     /// Waits until all is stored, ends the daemon, and checks what is there.
-    pub(crate) fn complete(&mut self, mut daemon: Daemon) {
+    pub(crate) fn complete(&mut self, mut daemon: Process) {
         self.finish_log();
         let all = self.captures.exchanges.len();
         daemon.until("everything to be stored", || stored::exchanges(&self.to).len() >= all);

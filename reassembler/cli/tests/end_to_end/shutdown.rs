@@ -9,11 +9,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use reassemble_testkit::process::{Process, signal};
 
 use crate::broken_disk::SmallDisk;
-use crate::daemon::Daemon;
 use crate::intact;
-use crate::programs::signal;
 use crate::scene::{GRACE, Scene, refused};
 use crate::stored;
 use crate::written::{Captures, Pace, Writer};
@@ -25,7 +24,7 @@ fn ends_under_load(by: Signal, outage: bool) {
     let writer = Writer::start(&scene.log_path(), 11, Pace { bytes_per_s: 6_000_000, largest_body: 1_000_000 });
     let start = |outage: bool| {
         let command = if outage { scene.refused_follower() } else { scene.follower() };
-        Daemon::start(command, scene.dir.path())
+        Process::start(command, scene.dir.path())
     };
     for _ in 0..3 {
         let mut daemon = start(outage);
@@ -71,7 +70,7 @@ fn in_order(count: usize) -> (Vec<u8>, Vec<String>) {
 fn stored_by_the_next(scene: &Scene) -> Vec<String> {
     let mut command = scene.command();
     command.arg("--to").arg(&scene.to).stdin(Stdio::null());
-    let mut daemon = Daemon::start(command, scene.dir.path());
+    let mut daemon = Process::start(command, scene.dir.path());
     assert_eq!(daemon.ended().code(), Some(0), "{}", daemon.words());
     intact::assert_drained(&scene.state);
     let exchanges = stored::exchanges(&scene.to);
@@ -95,7 +94,7 @@ fn a_signal_to_a_pipes_reader_during_an_outage_keeps_all_that_was_accepted() {
         let mut command = scene.command();
         refused(&mut command);
         command.stdin(Stdio::piped());
-        let mut daemon = Daemon::start(command, scene.dir.path());
+        let mut daemon = Process::start(command, scene.dir.path());
         let mut stdin = daemon.child().stdin.take().unwrap();
         let (log, ids) = in_order(20_000);
         let half = log.len() / 2;
@@ -117,7 +116,7 @@ fn what_came_before_standard_input_was_closed_is_durable_in_two_seconds() {
     let mut command = scene.command();
     refused(&mut command);
     command.stdin(Stdio::piped());
-    let mut daemon = Daemon::start(command, scene.dir.path());
+    let mut daemon = Process::start(command, scene.dir.path());
     let (log, ids) = in_order(5_000);
     daemon.child().stdin.take().unwrap().write_all(&log).unwrap();
     std::thread::sleep(GRACE);
@@ -149,12 +148,12 @@ fn what_was_read_of_a_pipe_before_a_signal_is_stored() {
     assert_eq!(summary["run"]["bytes_read"].as_u64(), Some(whole_lines as u64));
 }
 
-fn wrapper(scene: &Scene, configure: impl Fn(&mut Command), script: &str) -> Daemon {
+fn wrapper(scene: &Scene, configure: impl Fn(&mut Command), script: &str) -> Process {
     let mut command = crate::programs::reassemble(["exec", "--commit-interval", "50ms", "--state"]);
     command.arg(&scene.state);
     configure(&mut command);
     command.args(["--", "sh", "-c", script]).current_dir(scene.dir.path());
-    Daemon::start(command, scene.dir.path())
+    Process::start(command, scene.dir.path())
 }
 
 #[test]
@@ -202,7 +201,7 @@ fn a_restart_with_a_large_spool_is_ready_soon() {
     }
     fs::write(scene.log_path(), log).unwrap();
     scene.captures = captures;
-    let mut daemon = Daemon::start(scene.refused_follower(), scene.dir.path());
+    let mut daemon = Process::start(scene.refused_follower(), scene.dir.path());
     daemon.until("a large spool", || parts(&scene.state) >= 1_000);
     daemon.child().kill().unwrap();
     drop(daemon);

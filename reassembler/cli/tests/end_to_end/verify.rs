@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use base64::Engine as _;
+use reassemble_testkit::s3::S3;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
 use crate::programs::{reassemble, run};
-use crate::s3::S3;
 use crate::stored;
 
 fn sample(name: &str) -> PathBuf {

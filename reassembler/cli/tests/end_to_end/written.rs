@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use reassemble_formats::write::{LineLimit, PartTag, PartWriter, RequestHead, ResponseHead, Status, Tail};
+use reassemble_formats::write::{PartTag, RequestHead, ResponseHead, Status};
+use reassemble_testkit::captures::{self, part};
+use reassemble_testkit::chance::Chance;
+use reassemble_testkit::process::wait_for;
 
-use crate::chance::Chance;
 use crate::load::{Exchanged, Passed};
-use crate::programs::wait_for;
 
 /// Captures under way at once.
 const OPEN: usize = 24;
@@ -106,22 +107,8 @@ impl Captures {
         if self.chance.below(3) == 0 {
             return self.chance.bytes(size);
         }
-        const WORDS: [&str; 8] =
-            ["tea ", "\"quoted\" ", "naïve ", "日本語 ", "line\n", "back\\slash ", "😀", "{\"cap1\":\"no\"} "];
-        let mut text = String::new();
-        while text.len() < size {
-            text.push_str(WORDS[self.chance.below(WORDS.len())]);
-        }
-        text.into_bytes()
+        captures::text(size, |_| self.chance.below(usize::MAX)).into_bytes()
     }
-}
-
-fn part(id: &str, part: PartTag, head: String, body: &[u8]) -> Vec<u8> {
-    let mut lines = Vec::new();
-    let mut writer = PartWriter::new(id, part, head, LineLimit::DEFAULT).unwrap();
-    writer.body(body, &mut lines);
-    writer.finish(&Tail::default(), &mut lines);
-    lines
 }
 
 /// How a log is written.

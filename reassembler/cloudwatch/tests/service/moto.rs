@@ -1,59 +1,11 @@
 //! The same against moto's CloudWatch Logs, which has its own ideas of ids, order and pages.
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 
 use reassemble_cloudwatch::{Ended, PollerConfig};
+use reassemble_testkit::moto::Moto;
 
 use crate::rig::{Delivered, bounded, client, config, lines_of, now_ms, run};
-
-/// The server, for as long as this lives.
-struct Moto {
-    child: Child,
-    url: String,
-    python: String,
-}
-
-impl Moto {
-    fn start() -> Moto {
-        let python =
-            std::env::var("REASSEMBLE_TEST_PYTHON").expect("REASSEMBLE_TEST_PYTHON: a python with moto; run .ci/test");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut child = Command::new(&python)
-            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-        while !said.next().expect("moto does not start").unwrap().contains("Running on") {}
-        // Its log goes on; nobody else reads it.
-        std::thread::spawn(move || said.count());
-        Moto { child, url: format!("http://127.0.0.1:{port}"), python }
-    }
-
-    /// Runs a script with `logs`, a client of this server, and `now` in milliseconds.
-    fn python(&self, script: &str) {
-        let client = format!(
-            "import boto3, time\nnow = int(time.time() * 1000)\nlogs = boto3.client('logs', endpoint_url='{}', region_name='eu-west-1', \
-             aws_access_key_id='k', aws_secret_access_key='s')\n\
-             def put(group, stream, events):\n    logs.put_log_events(logGroupName=group, logStreamName=stream, \
-             logEvents=[{{'timestamp': t, 'message': m}} for t, m in events])\n",
-            self.url
-        );
-        let output = Command::new(&self.python).args(["-c", &(client + script)]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
 
 #[test]
 fn groups_streams_and_pages_are_read_to_their_end_and_again_from_any_position() {
@@ -71,7 +23,7 @@ put('/app/a', 'job/1', [(now - 3000000, 'not of web')])
 put('/app/b', 'web/1', [(now - 2000000, 'old'), (now - 1000000, 'new\\n'), (now - 5000, 'after until')])
 put('/other', 'web/1', [(now - 2000000, 'not asked for')])",
     );
-    let client = client(&moto.url);
+    let client = client(moto.url());
     let config = || PollerConfig { stream_prefix: "web/".to_owned(), ..bounded(&["/app/*"]) };
     let (whole, ended) = run(&client, config(), &[], |_| false);
     assert!(matches!(ended, Ended::Done { failed } if failed.is_empty()));
@@ -99,7 +51,7 @@ logs.create_log_stream(logGroupName='/app/a', logStreamName='s')
 put('/app/a', 's', [(now - 1000, 'first')])",
     );
     let mut step = 0;
-    let (delivered, _) = run(&client(&moto.url), config(&["/app/*", "/late"]), &[], |delivered| {
+    let (delivered, _) = run(&client(moto.url()), config(&["/app/*", "/late"]), &[], |delivered| {
         match (step, delivered.lines().len()) {
             (0, 1) => moto.python("put('/app/a', 's', [(now - 200000, 'late'), (now, 'next')])"),
             (1, 3) => moto.python(
@@ -109,7 +61,7 @@ put('/app/a', 's', [(now - 1000, 'first')])",
     put(group, 's', [(now, 'appeared in ' + group)])",
             ),
             _ => return delivered.lines().len() >= 5,
-        }
+        };
         step += 1;
         false
     });
@@ -126,6 +78,6 @@ logs.create_log_stream(logGroupName='g', logStreamName='s')
 put('g', 's', [({since} - 1, 'before'), ({since}, 'from'), ({until}, 'to'), ({until} + 1, 'after')])"
     ));
     let config = PollerConfig { since_ms: Some(since), until_ms: Some(until), ..config(&["g"]) };
-    let (delivered, _) = run(&client(&moto.url), config, &[], |_| false);
+    let (delivered, _) = run(&client(moto.url()), config, &[], |_| false);
     assert_eq!(delivered.sorted(), ["from", "to"]);
 }

@@ -7,6 +7,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use reassemble_cloudwatch::{ClientConfig, Ended, LogsClient, Page, Poller, PollerConfig};
+use reassemble_testkit::moto::LOGS_REGION;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) fn now_ms() -> i64 {
@@ -14,7 +15,7 @@ pub(crate) fn now_ms() -> i64 {
 }
 
 pub(crate) fn client_with(url: &str, provider: SharedCredentialsProvider) -> LogsClient {
-    let sdk = SdkConfig::builder().region(Region::new("eu-west-1")).credentials_provider(provider).build();
+    let sdk = SdkConfig::builder().region(Region::new(LOGS_REGION)).credentials_provider(provider).build();
     let config = ClientConfig { endpoint: Some(url.to_owned()), ..ClientConfig::default() };
     LogsClient::from_sdk(config, &sdk).unwrap()
 }

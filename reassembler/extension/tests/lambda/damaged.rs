@@ -17,7 +17,7 @@ fn what_lambda_dropped_is_counted_as_lost() {
     scene.platform.push(&elements);
     scene.platform.idle();
     scene.extension.says("Lambda dropped output of the function");
-    scene.extension.shut_down(&scene.platform, "spindown");
+    scene.shut_down("spindown");
     let words = scene.extension.words();
     assert!(words.contains("dropped_by_lambda_records=123 dropped_by_lambda_bytes=12345"), "{words}");
     scene.assert_stored();
@@ -47,7 +47,7 @@ fn what_cannot_be_read_is_answered_and_counted() {
     assert_eq!(scene.platform.post(endless), 200);
     scene.platform.push(&[scene.platform.runtime_done(&id)]);
     scene.platform.idle();
-    scene.extension.shut_down(&scene.platform, "spindown");
+    scene.shut_down("spindown");
     let words = scene.extension.words();
     for problem in ["not_telemetry=4", "bad_record=", "bad_platform_record=1", "too_long=1"] {
         assert!(words.contains(problem), "{problem}: {words}");

@@ -1,8 +1,8 @@
 //! What the function prints, in all the ways in which Lambda hands it over.
 
+use reassemble_testkit::lambda::platform::Options;
 use serde_json::{Value, json};
 
-use crate::platform::Options;
 use crate::scene::{LIMIT, Scene, patient};
 
 #[test]
@@ -119,7 +119,7 @@ fn captures_span_invocations_and_lines_come_late() {
     scene.invocation(&three.request);
     scene.platform.shut_down("spindown");
     scene.platform.push(&scene.platform.printed(&three.response));
-    assert!(scene.extension.ended(crate::platform::PATIENCE).unwrap().success());
+    assert!(scene.extension.ended().success());
     scene.assert_stored();
 }
 

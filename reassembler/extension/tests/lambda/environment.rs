@@ -3,18 +3,18 @@
 use std::process::Command;
 use std::time::Duration;
 
+use reassemble_testkit::lambda::platform::{Options, Platform};
+use reassemble_testkit::s3::S3;
+use reassemble_testkit::{stored, tls};
 use serde_json::json;
 
-use crate::extension::Extension;
-use crate::platform::{Options, PATIENCE, Platform};
-use crate::s3::{S3, tls};
-use crate::scene::{Scene, patient};
+use crate::scene::{Scene, binary, patient};
 
 /// Starts it where it must fail; gives what it told Lambda, and what it said.
 fn refused(configure: impl FnOnce(&mut Command)) -> (Vec<(String, serde_json::Value)>, String) {
     let (platform, dir) = (Platform::start(Options::default()), tempfile::tempdir().unwrap());
-    let mut extension = Extension::start(&platform, dir.path(), configure);
-    assert_eq!(extension.ended(PATIENCE).unwrap().code(), Some(1));
+    let mut extension = platform.start_extension(&binary(), dir.path(), configure);
+    assert_eq!(extension.ended().code(), Some(1));
     (platform.errors(), extension.words())
 }
 
@@ -51,7 +51,7 @@ fn where_storing_cannot_work_the_function_runs_on() {
     scene.extension.says("captures are not stored, the function runs without");
     scene.invocation(&lines);
     scene.invocation(&["more".to_owned()]);
-    scene.extension.shut_down(&scene.platform, "spindown");
+    scene.shut_down("spindown");
     let words = scene.extension.words();
     assert!(words.contains(&format!("records_unstored={}", lines.len())), "{words}");
     assert_eq!(words.matches("captures are not stored").count(), 1, "{words}");
@@ -67,7 +67,7 @@ fn without_a_telemetry_api_the_function_runs_on() {
     }
     scene.platform.idle();
     scene.extension.says("nothing is captured, the function runs without");
-    scene.extension.shut_down(&scene.platform, "spindown");
+    scene.shut_down("spindown");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_flush_is_when_the_policy_says() {
 
 #[test]
 fn a_setting_that_is_none_is_told() {
-    let scene = Scene::start_with(Options::default(), |command| {
+    let mut scene = Scene::start_with(Options::default(), |command| {
         command.env("REASSEMBLE_FLUSHES", "end");
     });
     scene.extension.says("environment variable REASSEMBLE_FLUSHES is no setting of this extension");
@@ -109,20 +109,20 @@ fn a_setting_that_is_none_is_told() {
 #[test]
 fn certificates_are_judged_by_what_is_brought_along_or_named() {
     let s3 = S3::start_with_tls();
-    let url = format!("https://{}", s3.address);
+    let (url, stored) = (s3.url(), || stored::exchanges(&s3.bucket()));
     let mut scene = Scene::start_with(Options::default(), |command| {
         command.env("REASSEMBLE_S3_ENDPOINT", &url);
     });
     let lines = scene.captures.lines(1);
     scene.invocation(&lines);
     scene.extension.says("certificate");
-    assert!(s3.exchanges().is_empty());
+    assert!(stored().is_empty());
 
     let mut scene = Scene::start_with(Options::default(), |command| {
         patient(command);
-        command.env("REASSEMBLE_S3_ENDPOINT", &url).env("SSL_CERT_FILE", tls("authority.pem"));
+        command.env("REASSEMBLE_S3_ENDPOINT", &url).env("SSL_CERT_FILE", tls::authority());
     });
     let lines = scene.captures.lines(1);
     scene.invocation(&lines);
-    assert_eq!(s3.exchanges().len(), 1, "{}", scene.extension.words());
+    assert_eq!(stored().len(), 1, "{}", scene.extension.words());
 }

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use reassemble_testkit::lambda::platform::Options;
+
 use crate::scene::Scene;
 
 /// How often each is done; the middle one counts.
@@ -19,7 +21,7 @@ fn middle(mut times: Vec<Duration>) -> f64 {
 fn from_start_to_subscription() {
     let mut times = Vec::new();
     for _ in 0..TIMES {
-        let scene = Scene::start_with(crate::platform::Options::default(), |_| ());
+        let scene = Scene::start_with(Options::default(), |_| ());
         times.push(scene.platform.subscribed_at() - scene.started);
         scene.finish();
     }
@@ -47,12 +49,12 @@ fn invocations() {
             scene.platform.idle();
             times.push(answered.elapsed());
         }
-        let (resident, most) = scene.extension.resident_bytes();
+        let memory = scene.extension.memory();
         println!(
             "{lines} capture lines: {:.1} ms from the runtime's end to the next event asked for, {:.1} MiB resident, {:.1} at most",
             middle(times),
-            resident as f64 / 1_048_576.0,
-            most as f64 / 1_048_576.0,
+            memory.now_bytes as f64 / 1_048_576.0,
+            memory.peak_bytes as f64 / 1_048_576.0,
         );
         scene.finish();
     }

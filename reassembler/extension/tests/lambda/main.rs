@@ -2,14 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod captures;
 mod damaged;
 mod delivery;
 mod environment;
-mod extension;
 mod figures;
-mod gate;
 mod outages;
-mod platform;
-mod s3;
 mod scene;

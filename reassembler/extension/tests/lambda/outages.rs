@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use reassemble_testkit::gate::Way;
+use reassemble_testkit::lambda::platform::Options;
 
-use crate::gate::Way;
-use crate::platform::Options;
 use crate::scene::Scene;
 
 #[test]
@@ -66,7 +66,7 @@ fn a_shutdown_ends_in_time_whatever_the_bucket_does_and_the_spool_goes_on() {
         scene.platform.idle();
         scene.platform.push(&scene.platform.printed(&lines));
         scene.gate.set(way);
-        scene.extension.shut_down(&scene.platform, "failure");
+        scene.shut_down("failure");
         assert!(scene.stored().is_empty(), "{way:?}");
         scene.gate.set(Way::Open);
         // Over the same /tmp.

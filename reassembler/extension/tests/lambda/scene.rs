@@ -1,17 +1,20 @@
 //! An environment of Lambda with the extension in it, the way to its bucket, and the check of what is there.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use reassemble_testkit::captures::{Bodies, Captures};
+use reassemble_testkit::gate::Gate;
+use reassemble_testkit::lambda::platform::{Options, Platform};
+use reassemble_testkit::process::{PATIENCE, Process};
+use reassemble_testkit::s3::S3;
+use reassemble_testkit::stored;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::captures::{Bodies, Captures};
-use crate::extension::Extension;
-use crate::gate::Gate;
-use crate::platform::{Options, PATIENCE, Platform};
-use crate::s3::S3;
-
+/// What Lambda gives an environment to end in; then it kills.
+const SHUTDOWN: Duration = Duration::from_secs(2);
 /// A time limit that no test comes near to.
 pub(crate) const LIMIT: Duration = Duration::from_secs(50);
 
@@ -20,7 +23,7 @@ pub(crate) struct Scene {
     pub(crate) platform: Platform,
     pub(crate) s3: S3,
     pub(crate) gate: Gate,
-    pub(crate) extension: Extension,
+    pub(crate) extension: Process,
     pub(crate) captures: Captures,
     pub(crate) dir: TempDir,
     /// When the extension's process was started.
@@ -41,7 +44,7 @@ impl Scene {
 
     pub(crate) fn start_with(options: Options, configure: impl FnOnce(&mut Command)) -> Scene {
         let (platform, s3, dir) = (Platform::start(options), S3::start(), tempfile::tempdir().unwrap());
-        let gate = Gate::before(s3.address);
+        let gate = Gate::before(s3.address());
         let started = Instant::now();
         let extension = start(&platform, &gate, &dir, configure);
         Scene { platform, s3, gate, extension, captures: Captures::default(), dir, started, invocations: 0 }
@@ -71,17 +74,27 @@ impl Scene {
         self.platform.idle();
     }
 
+    /// Where an object's key is a path.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.s3.bucket().join("captures")
+    }
+
+    /// Every exchange of the bucket, as often as it is there.
+    pub(crate) fn exchanges(&self) -> Vec<Value> {
+        stored::exchanges(&self.root())
+    }
+
     /// The complete exchanges that are stored, with their bodies.
     pub(crate) fn stored(&self) -> Bodies {
         let mut stored = Bodies::new();
-        for exchange in self.s3.exchanges() {
+        for exchange in self.exchanges() {
             let id = exchange["id"].as_str().unwrap().to_owned();
             assert_eq!(
                 (&exchange["complete"], &exchange["problems"]),
                 (&true.into(), &Value::Array(Vec::new())),
                 "{id}"
             );
-            let body = |part: &str| self.s3.body(&exchange[part]["body"]);
+            let body = |part: &str| stored::body(&self.root(), &exchange[part]["body"]);
             let before = stored.insert(id.clone(), (body("request"), body("response")));
             assert!(before.is_none(), "{id} is stored twice");
         }
@@ -100,7 +113,7 @@ impl Scene {
     /// Waits until all captures are stored.
     pub(crate) fn until_stored(&self) {
         let began = Instant::now();
-        while self.s3.exchanges().len() < self.captures.made.len() {
+        while self.exchanges().len() < self.captures.made.len() {
             if began.elapsed() > PATIENCE {
                 let missing: Vec<_> = {
                     let stored = self.stored();
@@ -116,9 +129,23 @@ impl Scene {
     /// Ends the environment, and checks that all is stored.
     pub(crate) fn finish(mut self) {
         self.platform.idle();
-        self.extension.shut_down(&self.platform, "spindown");
+        self.shut_down("spindown");
         self.assert_stored();
     }
+
+    /// Ends the extension as Lambda does: it has two seconds, and is killed then. It must not come to that.
+    pub(crate) fn shut_down(&mut self, reason: &str) {
+        self.platform.shut_down(reason);
+        let ended = self.extension.ended_within(SHUTDOWN);
+        let status = ended.unwrap_or_else(|| panic!("it was killed at the shutdown's end: {}", self.extension.words()));
+        assert!(status.success(), "{status}: {}", self.extension.words());
+    }
+}
+
+/// The extension; for figures, `REASSEMBLE_TEST_EXTENSION` names the binary that goes into the layer.
+pub(crate) fn binary() -> PathBuf {
+    let layer = std::env::var_os("REASSEMBLE_TEST_EXTENSION");
+    layer.unwrap_or_else(|| env!("CARGO_BIN_EXE_reassemble-extension").into()).into()
 }
 
 /// Gives flushes all the time that they may need on a busy machine.
@@ -126,8 +153,8 @@ pub(crate) fn patient(command: &mut Command) {
     command.env("REASSEMBLE_FLUSH_TIMEOUT", "30s");
 }
 
-fn start(platform: &Platform, gate: &Gate, dir: &TempDir, configure: impl FnOnce(&mut Command)) -> Extension {
-    Extension::start(platform, dir.path(), |command| {
+fn start(platform: &Platform, gate: &Gate, dir: &TempDir, configure: impl FnOnce(&mut Command)) -> Process {
+    platform.start_extension(&binary(), dir.path(), |command| {
         command
             .env("REASSEMBLE_TO", "s3://bucket/captures")
             .env("REASSEMBLE_S3_ENDPOINT", gate.url())

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod rig;
-mod runtime_api;
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -7,11 +7,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
-use s3s_fs::FileSystem;
+use reassemble_testkit::s3;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -31,20 +27,10 @@ impl Server {
     pub(super) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("s3/captures")).unwrap();
-        let mut service = S3ServiceBuilder::new(FileSystem::new(dir.path().join("s3")).unwrap());
-        service.set_auth(SimpleAuth::from_single("key", "secret"));
-        let service = service.build();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let service = service.clone();
-                tokio::spawn(async move {
-                    let connection = Builder::new(TokioExecutor::new());
-                    drop(connection.serve_connection(TokioIo::new(socket), service).await);
-                });
-            }
-        });
+        let buckets = dir.path().join("s3");
+        tokio::spawn(async move { s3::serve(listener, &buckets, None).await.unwrap() });
         Self { dir, address }
     }
 

@@ -1,7 +1,9 @@
-//! A fake of Lambda: the Extensions API and the Telemetry API over real HTTP, that does what a test says and remembers what it was told.
+//! What Lambda is to an extension: the Extensions API and the Telemetry API over real HTTP. It does what a test says and remembers what it was told.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,22 +18,22 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// How long anything may take before a test gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::process::{PATIENCE, Process};
+
 const IDENTIFIER: &str = "extension-1";
 
 /// How this Lambda is.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Options {
+pub struct Options {
     /// Schemas that it refuses.
-    pub(crate) refused_schemas: &'static [&'static str],
+    pub refused_schemas: &'static [&'static str],
     /// Whether several invocations run at once: nobody is told of them.
-    pub(crate) is_managed: bool,
+    pub is_managed: bool,
     /// Whether it has no Telemetry API, as the runtime interface emulator.
-    pub(crate) has_no_telemetry: bool,
+    pub has_no_telemetry: bool,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Told {
     name: String,
     events: Vec<String>,
@@ -39,6 +41,7 @@ struct Told {
     subscribed: Option<u16>,
     subscribed_at: Option<Instant>,
     asked: usize,
+    asked_at: Option<Instant>,
     answered: usize,
     waiting: VecDeque<Value>,
     deadline: Option<Instant>,
@@ -47,14 +50,16 @@ struct Told {
     errors: Vec<(String, Value)>,
 }
 
+#[derive(Debug)]
 struct Shared {
     options: Options,
     told: Mutex<Told>,
 }
 
 /// The platform, for as long as this lives.
-pub(crate) struct Platform {
-    pub(crate) address: SocketAddr,
+#[derive(Debug)]
+pub struct Platform {
+    address: SocketAddr,
     shared: Arc<Shared>,
     client: reqwest::Client,
     time: Mutex<u64>,
@@ -62,7 +67,8 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    pub(crate) fn start(options: Options) -> Platform {
+    /// A platform on which no extension runs yet.
+    pub fn start(options: Options) -> Platform {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -76,6 +82,15 @@ impl Platform {
             .with_state(shared.clone());
         runtime.spawn(async move { axum::serve(listener, app).await });
         Platform { address, shared, client: reqwest::Client::new(), time: Mutex::new(0), runtime }
+    }
+
+    /// Starts an extension with nothing in its environment but what Lambda and `configure` give it. What it says is added to a file in this folder,
+    /// which is one for all that are started there.
+    pub fn start_extension(&self, binary: &Path, dir: &Path, configure: impl FnOnce(&mut Command)) -> Process {
+        let mut command = Command::new(binary);
+        command.env_clear().env("AWS_LAMBDA_RUNTIME_API", self.address.to_string()).stdin(Stdio::null());
+        configure(&mut command);
+        Process::start_saying(command, dir.join("stderr"))
     }
 
     fn told<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
@@ -95,7 +110,7 @@ impl Platform {
     }
 
     /// Forgets the process that was registered: it was killed, and another begins.
-    pub(crate) fn reset(&self) {
+    pub fn reset(&self) {
         self.told(|told| {
             told.subscribed = None;
             told.waiting.clear();
@@ -103,46 +118,46 @@ impl Platform {
         });
     }
 
-    /// Waits until the extension is done with all it was told, and asks for more.
-    pub(crate) fn idle(&self) {
+    /// Waits until the extension is done with all it was told, and asks for more; gives when it asked.
+    pub fn idle(&self) -> Instant {
         self.until("the extension to ask for the next event", |told| {
-            (told.asked > told.answered && told.waiting.is_empty()).then_some(())
-        });
+            told.asked_at.filter(|_| told.asked > told.answered && told.waiting.is_empty())
+        })
     }
 
     /// What the extension's file is called, and the events that it wants.
-    pub(crate) fn registered(&self) -> (String, Vec<String>) {
+    pub fn registered(&self) -> (String, Vec<String>) {
         self.until("a registration", |told| (!told.name.is_empty()).then(|| (told.name.clone(), told.events.clone())))
     }
 
     /// Every subscription that was asked for, also those that were refused.
-    pub(crate) fn subscriptions(&self) -> Vec<Value> {
+    pub fn subscriptions(&self) -> Vec<Value> {
         self.told(|told| told.subscriptions.clone())
     }
 
     /// When it was registered and subscribed.
-    pub(crate) fn subscribed_at(&self) -> Instant {
+    pub fn subscribed_at(&self) -> Instant {
         self.until("a subscription", |told| told.subscribed_at)
     }
 
     /// What was told as an error of the extension: where, and what.
-    pub(crate) fn errors(&self) -> Vec<(String, Value)> {
+    pub fn errors(&self) -> Vec<(String, Value)> {
         self.told(|told| told.errors.clone())
     }
 
     /// Invocations at whose deadline the extension was not done: they count as timed out.
-    pub(crate) fn overdue(&self) -> usize {
+    pub fn overdue(&self) -> usize {
         self.told(|told| told.overdue)
     }
 
     /// Breaks so many connections on which the extension waits for events, the first of them now.
-    pub(crate) fn break_waiting(&self, times: usize) {
+    pub fn break_waiting(&self, times: usize) {
         self.told(|told| told.to_break = times);
         self.until("the connections to break", |told| (told.to_break == 0).then_some(()));
     }
 
     /// Begins an invocation that times out after so long.
-    pub(crate) fn invoke(&self, request_id: &str, limit: Duration) {
+    pub fn invoke(&self, request_id: &str, limit: Duration) {
         let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + limit;
         let deadline_ms = u64::try_from(deadline.as_millis()).unwrap();
         self.told(|told| {
@@ -155,42 +170,42 @@ impl Platform {
     }
 
     /// Says that the environment ends.
-    pub(crate) fn shut_down(&self, reason: &str) {
+    pub fn shut_down(&self, reason: &str) {
         let event = json!({"eventType": "SHUTDOWN", "shutdownReason": reason, "deadlineMs": 0});
         self.told(|told| told.waiting.push_back(event));
     }
 
     /// An element of telemetry, each with a time of its own.
-    pub(crate) fn element(&self, kind: &str, record: &Value) -> String {
+    pub fn element(&self, kind: &str, record: &Value) -> String {
         let mut time = self.time.lock().unwrap();
         *time += 1;
         format!("{{\"time\":\"2026-11-28T00:00:00.{:06}Z\",\"type\":\"{kind}\",\"record\":{record}}}", *time)
     }
 
     /// What the function printed, a record each.
-    pub(crate) fn printed<R: Into<Value> + Clone>(&self, records: &[R]) -> Vec<String> {
+    pub fn printed<R: Into<Value> + Clone>(&self, records: &[R]) -> Vec<String> {
         records.iter().map(|record| self.element("function", &record.clone().into())).collect()
     }
 
     /// That the runtime has answered.
-    pub(crate) fn runtime_done(&self, request_id: &str) -> String {
+    pub fn runtime_done(&self, request_id: &str) -> String {
         self.element("platform.runtimeDone", &json!({"requestId": request_id, "status": "success"}))
     }
 
     /// Pushes elements in one POST.
-    pub(crate) fn push(&self, elements: &[String]) {
+    pub fn push(&self, elements: &[String]) {
         assert_eq!(self.post(format!("[{}]", elements.join(","))), 200);
     }
 
     /// Pushes bytes; gives the status.
-    pub(crate) fn post(&self, body: impl Into<reqwest::Body>) -> u16 {
+    pub fn post(&self, body: impl Into<reqwest::Body>) -> u16 {
         let request = self.client.post(self.destination()).body(body);
         let answered = self.runtime.block_on(async { request.send().await.map(|answer| answer.status().as_u16()) });
         answered.unwrap()
     }
 
     /// Pushes many POSTs at once, each on a connection of its own.
-    pub(crate) fn post_at_once(&self, bodies: Vec<String>) {
+    pub fn post_at_once(&self, bodies: Vec<String>) {
         let destination = self.destination();
         self.runtime.block_on(async {
             let posts: Vec<_> = bodies
@@ -204,7 +219,7 @@ impl Platform {
     }
 
     /// Where telemetry goes, on this machine.
-    pub(crate) fn destination(&self) -> String {
+    pub fn destination(&self) -> String {
         let port = self.until("a subscription", |told| told.subscribed);
         format!("http://127.0.0.1:{port}/")
     }
@@ -231,6 +246,7 @@ async fn next(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response
     {
         let mut told = shared.told.lock().unwrap();
         told.asked += 1;
+        told.asked_at = Some(Instant::now());
         let late = told.deadline.take().is_some_and(|deadline| Instant::now() > deadline);
         told.overdue += usize::from(late);
     }

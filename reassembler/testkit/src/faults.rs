@@ -13,9 +13,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
+use crate::s3::S3;
+
 /// What a rule does to a request.
-#[derive(Clone)]
-pub(crate) enum Fault {
+#[derive(Clone, Debug)]
+pub enum Fault {
     /// Answers with this status, these header lines (each with its line end), and an S3 error of this code.
     Answer(u16, &'static str, &'static str),
     /// Resets the connection, with nothing forwarded.
@@ -35,7 +37,8 @@ pub(crate) enum Fault {
 }
 
 /// Which requests a rule is for, and how often.
-pub(crate) struct Rule {
+#[derive(Debug)]
+pub struct Rule {
     method: &'static str,
     contains: String,
     access_key: Option<String>,
@@ -48,7 +51,7 @@ pub(crate) struct Rule {
 
 impl Rule {
     /// For every request, until the rules are cleared.
-    pub(crate) fn all(fault: Fault) -> Rule {
+    pub fn all(fault: Fault) -> Rule {
         Rule {
             method: "",
             contains: String::new(),
@@ -61,35 +64,37 @@ impl Rule {
     }
 
     /// For requests that store: PUT.
-    pub(crate) fn puts(fault: Fault) -> Rule {
+    pub fn puts(fault: Fault) -> Rule {
         Rule::all(fault).method("PUT")
     }
 
-    pub(crate) fn method(self, method: &'static str) -> Rule {
+    /// With this method.
+    pub fn method(self, method: &'static str) -> Rule {
         Rule { method, ..self }
     }
 
     /// Whose path or query has this in it.
-    pub(crate) fn key(self, part: impl Into<String>) -> Rule {
+    pub fn key(self, part: impl Into<String>) -> Rule {
         Rule { contains: part.into(), ..self }
     }
 
     /// Signed with this access key.
-    pub(crate) fn signed_by(self, key: &str) -> Rule {
+    pub fn signed_by(self, key: &str) -> Rule {
         Rule { access_key: Some(format!("Credential={key}/")), ..self }
     }
 
     /// With `If-None-Match`.
-    pub(crate) fn conditional(self) -> Rule {
+    pub fn conditional(self) -> Rule {
         Rule { conditional: true, ..self }
     }
 
-    pub(crate) fn times(self, times: u32) -> Rule {
+    /// So often, and then never again.
+    pub fn times(self, times: u32) -> Rule {
         Rule { times, ..self }
     }
 
     /// The first of every so many.
-    pub(crate) fn one_of(self, every: u32) -> Rule {
+    pub fn one_of(self, every: u32) -> Rule {
         Rule { one_of: (every, 0), ..self }
     }
 
@@ -127,14 +132,16 @@ impl Head {
 
 /// A request that came.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) method: String,
-    pub(crate) target: String,
+pub struct Seen {
+    /// Its method.
+    pub method: String,
+    /// Its path and query.
+    pub target: String,
     /// Whether a rule had its way with it.
-    pub(crate) faulty: bool,
+    pub faulty: bool,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     rules: Mutex<Vec<Rule>>,
     seen: Mutex<Vec<Seen>>,
@@ -146,15 +153,17 @@ struct Shared {
 }
 
 /// The proxy, for as long as this lives.
-pub(crate) struct FaultServer {
+#[derive(Debug)]
+pub struct FaultServer {
     address: SocketAddr,
     shared: Arc<Shared>,
     _runtime: Runtime,
 }
 
 impl FaultServer {
-    /// Starts it in front of a server whose buckets are folders in `root`.
-    pub(crate) fn start(behind: SocketAddr, root: std::path::PathBuf) -> FaultServer {
+    /// Starts it in front of a server.
+    pub fn before(s3: &S3) -> FaultServer {
+        let (behind, root) = (s3.address(), s3.buckets().to_owned());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -170,26 +179,28 @@ impl FaultServer {
         FaultServer { address, shared, _runtime: runtime }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The endpoint that leads through it.
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Sets the script; rules that stood before are gone.
-    pub(crate) fn script(&self, rules: impl IntoIterator<Item = Rule>) {
+    pub fn script(&self, rules: impl IntoIterator<Item = Rule>) {
         *self.shared.rules.lock().unwrap() = rules.into_iter().collect();
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    /// Every request so far.
+    pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
     }
 
     /// The most requests that were under way at once.
-    pub(crate) fn most_at_once(&self) -> usize {
+    pub fn most_at_once(&self) -> usize {
         self.shared.most_at_once.load(Ordering::Relaxed)
     }
 
     /// How many requests met a fault.
-    pub(crate) fn faults(&self) -> usize {
+    pub fn faults(&self) -> usize {
         self.seen().iter().filter(|seen| seen.faulty).count()
     }
 }

@@ -1,5 +1,5 @@
-//! Lambda's Runtime API, as far as a function needs it ("Using the Lambda runtime API for custom runtimes"): it hands out events and takes what
-//! comes of them.
+//! What Lambda is to a function: the Runtime API, as far as a function needs it ("Using the Lambda runtime API for custom runtimes"). It hands out
+//! events and takes what comes of them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,30 +17,36 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-/// How long a function has for an invocation.
+/// How long a function has for an invocation, where a test does not say.
 const TIME: Duration = Duration::from_secs(120);
 
 /// What came of an invocation: its answer, or its error's message.
-pub(crate) type Outcome = Result<Value, String>;
+pub type Outcome = Result<Value, String>;
 
+#[derive(Debug)]
 struct Invocation {
     event: String,
+    deadline: SystemTime,
     outcome: oneshot::Sender<Outcome>,
 }
 
+#[derive(Debug)]
 struct Shared {
     invocations: Mutex<(u64, mpsc::UnboundedReceiver<Invocation>)>,
     under_way: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
 }
 
-pub(crate) struct RuntimeApi {
-    pub(crate) address: SocketAddr,
+/// The API, for as long as this lives.
+#[derive(Debug)]
+pub struct RuntimeApi {
+    address: SocketAddr,
     invocations: mpsc::UnboundedSender<Invocation>,
     runtime: Runtime,
 }
 
 impl RuntimeApi {
-    pub(crate) fn start() -> RuntimeApi {
+    /// Serves at a port of this machine.
+    pub fn start() -> RuntimeApi {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (invocations, waiting) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared { invocations: Mutex::new((0, waiting)), under_way: Mutex::default() });
@@ -55,11 +61,23 @@ impl RuntimeApi {
         RuntimeApi { address, invocations, runtime }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Invokes the function and waits for what comes of it.
-    pub(crate) fn invoke(&self, event: &str) -> Outcome {
+    pub fn invoke(&self, event: &str) -> Outcome {
+        self.invoke_within(event, TIME)
+    }
+
+    /// The same, with so long until its deadline; it must not pass.
+    pub fn invoke_within(&self, event: &str, time: Duration) -> Outcome {
         let (outcome, comes) = oneshot::channel();
-        self.invocations.send(Invocation { event: event.to_owned(), outcome }).unwrap();
-        self.runtime.block_on(async { tokio::time::timeout(TIME, comes).await.expect("an answer in time").unwrap() })
+        let deadline = SystemTime::now() + time;
+        self.invocations.send(Invocation { event: event.to_owned(), deadline, outcome }).unwrap();
+        let answer = self.runtime.block_on(async { tokio::time::timeout(time, comes).await });
+        answer.expect("an answer before the deadline").unwrap()
     }
 }
 
@@ -69,7 +87,7 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
     invocations.0 += 1;
     let id = format!("8476a536-e9f4-11e8-9739-{:012}", invocations.0);
     shared.under_way.lock().await.insert(id.clone(), invocation.outcome);
-    let deadline = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + TIME;
+    let deadline = invocation.deadline.duration_since(UNIX_EPOCH).unwrap();
     let headers = [
         ("lambda-runtime-aws-request-id", id),
         ("lambda-runtime-deadline-ms", deadline.as_millis().to_string()),

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 /// What happens to connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
     /// They reach the server.
     Open,
     /// They are reset, old ones and new ones.
@@ -20,14 +20,16 @@ pub(crate) enum Way {
 }
 
 /// The gate, for as long as this lives.
-pub(crate) struct Gate {
+#[derive(Debug)]
+pub struct Gate {
     address: SocketAddr,
     way: Arc<watch::Sender<Way>>,
     _runtime: Runtime,
 }
 
 impl Gate {
-    pub(crate) fn before(behind: SocketAddr) -> Gate {
+    /// A gate that is open, before a server.
+    pub fn before(behind: SocketAddr) -> Gate {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -41,11 +43,13 @@ impl Gate {
         Gate { address, way, _runtime: runtime }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// The endpoint that leads through it.
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn set(&self, way: Way) {
+    /// What happens to connections from now on, those too that are open.
+    pub fn set(&self, way: Way) {
         self.way.send_replace(way);
     }
 }
