@@ -5,6 +5,5 @@
 mod damaged;
 mod delivery;
 mod environment;
-mod figures;
 mod outages;
 mod scene;
