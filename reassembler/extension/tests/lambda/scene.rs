@@ -1,6 +1,6 @@
 //! An environment of Lambda with the extension in it, the way to its bucket, and the check of what is there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
