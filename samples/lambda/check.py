@@ -112,6 +112,14 @@ def invoked(function, case, so_far, traces):
         function.invoke_until(case.event, lambda printed: len(traces) == asked and len(read(printed)["exchanges"]) == expected)
         return
     kind, answer, printed = function.invoke(case.event)
+    yield from answer_faults(case, kind, answer)
+    whole = [exchange for exchange in read(printed)["exchanges"] if exchange["complete"]]
+    if len(whole) != expected:
+        yield f"{case.name}: {len(whole)} whole exchanges are printed when it is answered, instead of {expected}"
+
+
+def answer_faults(case, kind, answer):
+    """What is wrong with how an invocation ended (`response`, `error`), or with its answer."""
     if kind != ("error" if case.fails else "response"):
         yield f"{case.name}: ended as {kind}: {answer}"
     elif not case.fails:
@@ -123,9 +131,6 @@ def invoked(function, case, so_far, traces):
             right = answer["statusCode"] == case.status and body.replace(SECRET.encode(), b"[redacted]") == case.answered
         if not right:
             yield f"{case.name}: answered {str(answer)[:200]}"
-    whole = [exchange for exchange in read(printed)["exchanges"] if exchange["complete"]]
-    if len(whole) != expected:
-        yield f"{case.name}: {len(whole)} whole exchanges are printed when it is answered, instead of {expected}"
 
 
 def count(cases):
