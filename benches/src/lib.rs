@@ -4,6 +4,7 @@
 //! - [`contest`] sets reassemble beside its yardsticks.
 //! - [`follow`] measures what following files costs.
 //! - [`emitter`] measures what the Rust emitter costs an app.
+//! - [`extension`] measures what the Lambda extension costs a function.
 //! - [`generate`] writes logs of any size from a seed: the same seed and options give the same bytes.
 //! - [`logs`] keeps logs from run to run.
 //! - [`measure`] runs one program and gives its CPU time, wall time and peak memory.
@@ -14,6 +15,7 @@
 pub mod bars;
 pub mod contest;
 pub mod emitter;
+pub mod extension;
 pub mod follow;
 pub mod generate;
 pub mod logs;

@@ -169,8 +169,8 @@ export class Emitter {
   /** A Fastify plugin. */
   fastify(options?: ServerOptions): (instance: any, options: unknown, done: (error?: Error) => void) => void;
   /**
-   * A Lambda handler whose events are captured; what is captured is written before it answers. Events of API Gateway, load balancers and function URLs are captured as HTTP,
-   * any other as `lambda`.
+   * A Lambda handler whose events are captured; what is captured is written before it answers, or of one that streams (`awslambda.streamifyResponse`) before it is
+   * done. Events of API Gateway, load balancers and function URLs are captured as HTTP, any other as `lambda`.
    */
   lambda<H extends (...args: any[]) => any>(handler: H): H;
   /** A `fetch` whose calls are captured; the global one unless another is given. */

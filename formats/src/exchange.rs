@@ -3,6 +3,7 @@
 //! Field order is the order in which keys are written. Text is borrowed where it can be: an exchange is a view of the lines that it was
 //! made of, and its bodies are written as those spelled them.
 
+mod complete;
 mod join;
 mod line;
 mod pieces;
@@ -16,6 +17,7 @@ use crate::id::CaptureId;
 use crate::piece::Piece;
 use crate::sum::Sum;
 
+pub use self::complete::StoredComplete;
 pub use self::join::{Joined, OpenBody};
 pub use self::pieces::{BodyObject, MAX_PIECE_BYTES, Refusal, StoredLine, StoredPiece};
 

@@ -110,6 +110,16 @@ impl Partition {
         self.class
     }
 
+    /// The same service and hour in another class.
+    pub fn in_class(&self, class: RetentionClass) -> Self {
+        Self { class, ..self.clone() }
+    }
+
+    /// When its hour is over, in milliseconds since the Unix epoch.
+    pub fn ends_ms(&self) -> i64 {
+        (i64::from(self.hour) + 1) * (HOUR_US / 1_000)
+    }
+
     /// The service as it stands in the key: percent-encoded, and cut where it was too long.
     pub fn service(&self) -> &str {
         &self.service
@@ -257,6 +267,9 @@ mod tests {
     fn a_partition_reads_as_the_layout_says() {
         let partition = Partition::new(class("30d"), Some("checkout"), TS);
         assert_eq!(partition.to_string(), "retention=30d/service=checkout/date=2026-11-22/hour=05/");
+        let beside = partition.in_class(class("7d"));
+        assert_eq!(beside.to_string(), "retention=7d/service=checkout/date=2026-11-22/hour=05/");
+        assert_eq!(beside.ends_ms(), 1_795_327_200_000);
         let none = Partition::new(class("7d"), None, 0);
         assert_eq!(none.to_string(), "retention=7d/service=unknown/date=1970-01-01/hour=00/");
         assert_eq!(Partition::new(class("7d"), Some(""), 0), none);

@@ -112,6 +112,14 @@ def invoked(function, case, so_far, traces):
         function.invoke_until(case.event, lambda printed: len(traces) == asked and len(read(printed)["exchanges"]) == expected)
         return
     kind, answer, printed = function.invoke(case.event)
+    yield from answer_faults(case, kind, answer)
+    whole = [exchange for exchange in read(printed)["exchanges"] if exchange["complete"]]
+    if len(whole) != expected:
+        yield f"{case.name}: {len(whole)} whole exchanges are printed when it is answered, instead of {expected}"
+
+
+def answer_faults(case, kind, answer):
+    """What is wrong with how an invocation ended (`response`, `error`), or with its answer."""
     if kind != ("error" if case.fails else "response"):
         yield f"{case.name}: ended as {kind}: {answer}"
     elif not case.fails:
@@ -123,9 +131,6 @@ def invoked(function, case, so_far, traces):
             right = answer["statusCode"] == case.status and body.replace(SECRET.encode(), b"[redacted]") == case.answered
         if not right:
             yield f"{case.name}: answered {str(answer)[:200]}"
-    whole = [exchange for exchange in read(printed)["exchanges"] if exchange["complete"]]
-    if len(whole) != expected:
-        yield f"{case.name}: {len(whole)} whole exchanges are printed when it is answered, instead of {expected}"
 
 
 def count(cases):
@@ -176,7 +181,8 @@ def response_checks(case, exchange):
     if case.times_out:
         return {"response that is none": response is None}
     if case.fails:
-        return {"error": bool(exchange.get("error")), "status of what failed": not response or response.get("status") is None}
+        told = (response or {}).get("status"), bytes_of(response["body"]) if response else b""
+        return {"error": bool(exchange.get("error")), "what was answered before it failed": told == (case.status, case.answered)}
     answered = bytes_of(response["body"])
     if case.proto == "lambda":
         return {"result": json.loads(answered) == json.loads(case.answered), "error": exchange.get("error") is None}
@@ -214,6 +220,8 @@ def taken_apart(url):
 def redacted(value):
     if isinstance(value, dict):
         return {name: "[redacted]" if name == "token" else redacted(held) for name, held in value.items()}
+    if isinstance(value, str) and value.startswith("{"):
+        return telemetry.compact(redacted(json.loads(value)))
     return [redacted(held) for held in value] if isinstance(value, list) else value
 
 
@@ -263,7 +271,7 @@ def streams():
 
 def trials(language, place, server):
     """Every function of a language in every log format."""
-    for name in ("web", "worker"):
+    for name in LANGUAGES[language].functions:
         for log_format in FORMATS:
             for is_framed in (False, True) if LANGUAGES[language].is_framing else (False,):
                 yield Trial(language, name, log_format, is_framed, place, server)

@@ -12,7 +12,8 @@ TEXT = 'a "quoted" \\ word, \u8336 and \u2603\n' * 150
 
 @dataclass(frozen=True)
 class Case:
-    """An event and its exchange. A body of None is the event's own, or the answer's own, as JSON."""
+    """An event and its exchange. A body of None is the event's own, or the answer's own, as JSON. Of what fails, `status` and `answered` tell what was
+    answered before."""
 
     name: str
     event: dict
@@ -118,11 +119,18 @@ def load_balancer():
     return Case("load balancer", event, "PUT", url, peer="203.0.113.10", asked=redacted, answered=redacted)
 
 
-def function_url(to, name, **expected):
+def function_url(path, query, name, body=None, **expected):
     host = "abcdef.lambda-url.eu-west-1.on.aws"
-    event = version_2("GET", "/call", f"to={to}", {}, host)
-    event["queryStringParameters"] = {"to": to}
-    return Case(name, event, "GET", f"https://{host}/call?to={to}", peer="203.0.113.9", calls=to, **expected)
+    method = "GET" if body is None else "POST"
+    event = version_2(method, path, query, {} if body is None else {"content-type": "application/octet-stream"}, host, body=body)
+    url = f"https://{host}{path}" + (f"?{query}" if query else "")
+    return Case(name, event, method, url, peer="203.0.113.9", asked=body or b"", **expected)
+
+
+def call(to, name, **expected):
+    case = function_url("/call", f"to={to}", name, calls=to, **expected)
+    case.event["queryStringParameters"] = {"to": to}
+    return case
 
 
 def messages(*bodies):
@@ -145,19 +153,24 @@ def messages(*bodies):
 
 def cases(url, silent_url, closed_url, name):
     """By function: what it is invoked with, in this order. `url` answers `called`, `silent_url` never answers, `closed_url` refuses connections;
-    `name` is the worker's."""
-    queue = {"method": "invoke", "url": f"lambda://{name}", "proto": "lambda", "asked": None, "status": None}
+    `name` is the function's."""
+    queue = {"method": "invoke", "url": f"lambda://{name}", "proto": "lambda", "asked": None}
+    calls = [
+        call(url, "function URL", answered=b"called"),
+        call(closed_url, "function URL, fails", fails=True, status=None),
+        call(silent_url, "function URL, times out", times_out=True),
+    ]
+    orders = [
+        Case("SQS", messages(f'{{"item":"tea","qty":2,"token":"{SECRET}"}}', '{"item":"cup","qty":1}'), answered=b'{"batchItemFailures":[]}', status=None, **queue),
+        Case("SQS, fails", messages("no JSON"), fails=True, status=None, **queue),
+    ]
     return {
-        "web": [
-            rest_api(),
-            http_api(),
-            load_balancer(),
-            function_url(url, "function URL", answered=b"called"),
-            function_url(closed_url, "function URL, fails", fails=True),
-            function_url(silent_url, "function URL, times out", times_out=True),
-        ],
-        "worker": [
-            Case("SQS", messages('{"item":"tea","qty":2}', '{"item":"cup","qty":1}'), answered=b'{"batchItemFailures":[]}', **queue),
-            Case("SQS, fails", messages("no JSON"), fails=True, **queue),
+        "web": [rest_api(), http_api(), load_balancer(), *calls],
+        "worker": orders,
+        "typed": orders,
+        "stream": [
+            function_url("/echo", "", "function URL, streams", BINARY, answered=BINARY),
+            function_url("/break", "", "function URL, streams and fails", BINARY, answered=BINARY[:100], fails=True),
+            *calls,
         ],
     }

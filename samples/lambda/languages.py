@@ -9,8 +9,8 @@ from pathlib import Path
 from trial import Fault
 
 HERE = Path(__file__).resolve().parent
-# What a function's name is to the client that loads it.
-CLASSES = {"web": "shop.Web", "worker": "shop.Worker"}
+# What every language has.
+FUNCTIONS = ("web", "worker")
 
 
 def run(command, folder):
@@ -22,6 +22,7 @@ def run(command, folder):
 
 class Python:
     is_framing = True
+    functions = FUNCTIONS
     folder = HERE / "python"
 
     @staticmethod
@@ -40,6 +41,7 @@ class Python:
 
 class Node:
     is_framing = True
+    functions = (*FUNCTIONS, "stream")
     folder = HERE / "node"
     client = folder / "node_modules" / "aws-lambda-ric"
     native = client / "dist" / "rapid-client.node"
@@ -65,6 +67,7 @@ class Node:
 class Go:
     # Its client prints to standard error, and knows no frames.
     is_framing = False
+    functions = FUNCTIONS
     folder = HERE / "go"
 
     @staticmethod
@@ -73,7 +76,7 @@ class Go:
 
     @classmethod
     def build(cls, place):
-        for name in CLASSES:
+        for name in cls.functions:
             run(["go", "build", "-o", place / name, f"./{name}"], cls.folder)
 
     @staticmethod
@@ -83,6 +86,7 @@ class Go:
 
 class Java:
     is_framing = True
+    functions = (*FUNCTIONS, "typed")
     folder = HERE / "java"
 
     @staticmethod
@@ -99,7 +103,7 @@ class Java:
         classpath = (cls.folder / "target" / "classpath").read_text(encoding="utf-8").strip()
         client = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda"
         # As Lambda starts it: the client makes a stream of the descriptor that takes frames.
-        return ["java", "--add-opens=java.base/java.io=ALL-UNNAMED", "-cp", f"target/classes:{classpath}", client, CLASSES[name]]
+        return ["java", "--add-opens=java.base/java.io=ALL-UNNAMED", "-cp", f"target/classes:{classpath}", client, f"shop.{name.title()}"]
 
 
 LANGUAGES = {"python": Python, "node": Node, "go": Go, "java": Java}

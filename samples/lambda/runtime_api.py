@@ -1,5 +1,6 @@
 """A Lambda Runtime API, as far as runtime clients ask it: hands out events one by one and takes what the function makes of each."""
 
+import base64
 import json
 import queue
 import threading
@@ -11,6 +12,8 @@ from trial import PATIENCE_S, Fault
 
 VERSION = "/2018-06-01/runtime/"
 DEADLINE_S = 30
+# A streamed response begins with its metadata and this behind it, where it says so by its content type.
+METADATA_TYPE, METADATA_END = "application/vnd.awslambda.http-integration-response", bytes(8)
 
 
 class Server(ThreadingHTTPServer):
@@ -20,12 +23,22 @@ class Server(ThreadingHTTPServer):
         """Nothing: a function that is killed hangs up."""
 
 
+def streamed(content_type, body):
+    """A streamed response in the form of one that is not; without metadata it has no status."""
+    metadata = b'{"statusCode":null}'
+    if content_type == METADATA_TYPE:
+        metadata, _, body = body.partition(METADATA_END)
+    return json.loads(metadata) | {"body": base64.b64encode(body).decode("ascii"), "isBase64Encoded": True}
+
+
 class RuntimeApi:
-    """`at_answer` is called before a client learns that its answer has come: what the function printed by then is all that Lambda could count on."""
+    """`at_answer` is called when Lambda may freeze the function: what it printed by then is all that Lambda could count on. That is before a client learns that
+    its answer has come; but of an answer that is streamed, when the client asks for the next event, for the handler may still work when its caller has all."""
 
     def __init__(self, arn, at_answer):
         self.arn, self.at_answer = arn, at_answer
         self.events, self.answers = queue.Queue(), queue.Queue()
+        self.streamed = None
         # When the function first asked for an event, and when it was last given one.
         self.ready_at = self.given_at = None
         self.server = Server(("127.0.0.1", 0), handler_of(self))
@@ -50,7 +63,7 @@ class RuntimeApi:
                 raise Fault(f"the function does not start: {body.decode('utf-8', 'replace')}")
             if answered_id != request_id:
                 raise Fault(f"{answered_id} is answered instead of {request_id}")
-            return kind, json.loads(body)
+            return kind, body if isinstance(body, dict) else json.loads(body)
         raise Fault("an invocation is not answered")
 
     def close(self):
@@ -69,6 +82,10 @@ def handler_of(api):
                 self.answer(404)
                 return
             api.ready_at = api.ready_at or time.time()
+            if api.streamed:
+                api.at_answer()
+                api.answers.put(api.streamed)
+                api.streamed = None
             event = api.events.get()
             api.given_at = time.time()
             if event is None:
@@ -86,22 +103,27 @@ def handler_of(api):
             self.answer(200, headers, json.dumps(content).encode("utf-8"))
 
         def do_POST(self):
-            body = self.body()
-            api.at_answer()
+            body, trailers = self.body()
             *_, request_id, kind = self.path.split("/")
-            api.answers.put((request_id, "init/error" if request_id == "init" else kind, body))
+            if self.headers["Lambda-Runtime-Function-Response-Mode"] == "streaming":
+                failed = any(name.lower() == "lambda-runtime-function-error-type" for name in trailers)
+                api.streamed = request_id, "error" if failed else kind, streamed(self.headers["Content-Type"], body)
+            else:
+                api.at_answer()
+                api.answers.put((request_id, "init/error" if request_id == "init" else kind, body))
             self.answer(202, {}, b'{"status":"OK"}')
 
         def body(self):
+            """The body, and the names of its trailers, which tell of errors in streams."""
             if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            pieces = []
+                return self.rfile.read(int(self.headers.get("Content-Length", 0))), []
+            pieces, trailers = [], []
             while size := int(self.rfile.readline().split(b";")[0], 16):
                 pieces.append(self.rfile.read(size))
                 self.rfile.readline()
-            while self.rfile.readline().strip():
-                pass  # trailers tell of errors in streams
-            return b"".join(pieces)
+            while line := self.rfile.readline().strip():
+                trailers.append(line.split(b":")[0].decode("latin-1"))
+            return b"".join(pieces), trailers
 
         def answer(self, status, headers=(), body=b""):
             self.send_response(status)

@@ -75,6 +75,19 @@ impl Store {
         }
     }
 
+    /// What the Lambda extension is told of it, in environment variables: of a directory nothing, for it stores in buckets alone.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let Store::S3 { port, .. } = self else { return Vec::new() };
+        vec![
+            ("REASSEMBLE_TO", format!("s3://{BUCKET}")),
+            ("REASSEMBLE_S3_ENDPOINT", format!("http://127.0.0.1:{port}")),
+            ("REASSEMBLE_S3_PATH_STYLE", "true".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "key".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+        ]
+    }
+
     /// Where an object's key is a path.
     pub fn root(&self) -> PathBuf {
         match self {

@@ -104,8 +104,8 @@ class Emitter {
   }
 
   /**
-   * A Lambda handler whose events are captured, by promise or callback; what is captured is written before it answers. Events of API Gateway, load balancers and
-   * function URLs are captured as HTTP, any other as `lambda`.
+   * A Lambda handler whose events are captured, by promise, callback or stream; what is captured is written before it answers. Events of API Gateway, load balancers
+   * and function URLs are captured as HTTP, any other as `lambda`.
    */
   lambda(handler) {
     return this.#core ? wrapHandler(this.#core, handler, () => this.flush()) : handler;

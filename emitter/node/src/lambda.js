@@ -4,39 +4,64 @@
 // A function is frozen once it has answered, so what was captured is written before.
 
 const { Capture } = require('./capture.js');
+const { followStream, isResponseStream } = require('./lambda-stream.js');
 const { quietly } = require('./quietly.js');
 
-/** A handler whose events are captured; it keeps its way of answering, by a promise or a callback. */
+/** A handler whose events are captured; it keeps its way of answering, by a promise, a callback or a stream. */
 function wrapHandler(core, handler, flush) {
-  const isCallback = handler.length >= 3;
   const start = (event, context) => quietly(() => begin(core, event, context));
-  const answerAfter = (invocation, error, answer, done) => {
-    quietly(() => invocation.finish(error, answer));
-    flush().then(done);
+  const settle = (finish) => {
+    quietly(finish);
+    return flush();
   };
-  if (isCallback) {
-    return function (event, context, callback) {
-      const invocation = start(event, context);
-      if (!invocation) return handler.call(this, event, context, callback);
-      return invocation.run(() =>
-        handler.call(this, event, context, (error, answer) =>
-          answerAfter(invocation, error ?? undefined, answer, () => callback(error, answer)),
-        ),
-      );
-    };
+
+  function byCallback(event, context, callback) {
+    if (isResponseStream(context)) return byStream.apply(this, arguments);
+    const invocation = start(event, context);
+    if (!invocation) return handler.call(this, event, context, callback);
+    const answer = (error, value) =>
+      settle(() => (error === undefined || error === null ? invocation.finish(value) : invocation.fail(error))).then(() => callback(error, value));
+    return invocation.run(() => handler.call(this, event, context, answer));
   }
-  return async function (event, context) {
+
+  async function byPromise(event, context) {
+    if (isResponseStream(context)) return byStream.apply(this, arguments);
     const invocation = start(event, context);
     if (!invocation) return handler.call(this, event, context);
-    try {
+    return settled(invocation, async () => {
       const answer = await invocation.run(() => handler.call(this, event, context));
-      await new Promise((resolve) => answerAfter(invocation, undefined, answer, resolve));
-      return answer;
+      return [answer, () => invocation.finish(answer)];
+    });
+  }
+
+  async function byStream(event, stream, context) {
+    const invocation = start(event, context);
+    if (!invocation) return handler.call(this, event, stream, context);
+    const ended = quietly(() => invocation.follow(stream));
+    return settled(invocation, async () => {
+      const ignored = await invocation.run(() => handler.call(this, event, stream, context));
+      // The handler may be done before its stream is; Lambda waits for that too.
+      const isWhole = await ended;
+      return [ignored, () => invocation.finishStream(isWhole)];
+    });
+  }
+
+  /** What `work` answers or throws, once all that was captured is written; with the answer it gives what ends the capture. */
+  async function settled(invocation, work) {
+    let done;
+    try {
+      done = await work();
     } catch (error) {
-      await new Promise((resolve) => answerAfter(invocation, error ?? 'failed', undefined, resolve));
+      await settle(() => invocation.fail(error));
       throw error;
     }
-  };
+    const [answer, finish] = done;
+    await settle(finish);
+    return answer;
+  }
+
+  // By marks on a handler the runtime knows one that streams.
+  return Object.assign(handler.length >= 3 ? byCallback : byPromise, handler);
 }
 
 /** Begins the capture of an event; undefined where filters leave it out. */
@@ -74,13 +99,11 @@ class Invocation {
     return this.#capture.run(work);
   }
 
-  finish(error, answer) {
+  /** Ends with an answer. */
+  finish(answer) {
     const capture = this.#capture;
-    if (error !== undefined) {
-      // What it says may hold anything of the event.
-      capture.error([error?.name ?? 'error', error?.code].filter((word) => typeof word === 'string').join(': '));
-    } else if (this.#isHttp && Number.isInteger(Number(answer?.statusCode ?? NaN))) {
-      capture.respond(Number(answer.statusCode), [...pairsOf(answer), ...cookies(answer.cookies, 'set-cookie')]);
+    if (this.#isHttp && Number.isInteger(Number(answer?.statusCode ?? NaN))) {
+      capture.respond(Number(answer.statusCode), headersOf(answer));
       capture.responseBody(bodyOf(answer));
     } else {
       // An answer without a status is JSON, and of an HTTP event the gateway says 200.
@@ -88,6 +111,31 @@ class Invocation {
       capture.responseBody(answer === undefined ? '' : JSON.stringify(answer));
     }
     capture.finish();
+  }
+
+  /** Ends with what the handler threw. */
+  fail(error) {
+    // What it says may hold anything of the event.
+    this.#capture.error([error?.name ?? 'error', error?.code].filter((word) => typeof word === 'string').join(': '));
+    this.#capture.finish();
+  }
+
+  /** Follows the stream that takes the response. */
+  follow(stream) {
+    const capture = this.#capture;
+    return followStream(stream, {
+      onHead: (metadata, contentType) => {
+        if (metadata) capture.respond(Number(metadata.statusCode ?? 200), headersOf(metadata));
+        else capture.respond(this.#isHttp ? 200 : 'OK', [['content-type', contentType]]);
+      },
+      onBody: (piece) => capture.responseBody(piece),
+    });
+  }
+
+  /** Ends with what was streamed. */
+  finishStream(isWhole) {
+    if (isWhole === false) this.#capture.error("stream closed before the body's end");
+    this.#capture.finish();
   }
 }
 
@@ -134,6 +182,9 @@ function pairsOf({ headers, multiValueHeaders }) {
   const all = Object.entries({ ...headers, ...multiValueHeaders });
   return all.flatMap(([name, values]) => [values].flat().map((value) => [name, String(value)]));
 }
+
+/** Headers of an answer, or of a stream's metadata. */
+const headersOf = (answer) => [...pairsOf(answer), ...cookies(answer.cookies, 'set-cookie')];
 
 const cookies = (values, name) => (values ?? []).map((value) => [name, String(value)]);
 

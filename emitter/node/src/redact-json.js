@@ -5,6 +5,8 @@ const { REDACTED } = require('./redact.js');
 
 /** Arrays and objects nest at most so deep; deeper bodies are left out. */
 const MAX_DEPTH = 128;
+/** Texts that are JSON themselves are looked through so deep within one another: a queue's event that brings a topic's message has two. */
+const MAX_TEXTS = 4;
 
 // A token with the white space before it: a string, a number or a word, or a sign. Strings are matched in runs, so that the regular expression keeps no state for
 // each character.
@@ -13,6 +15,10 @@ const TOKEN =
 const SPACE = /[ \t\n\r]*/y;
 /** What may stand behind a number or a word. */
 const BEHIND_WORD = /[ \t\n\r,:[\]{}"]|$/y;
+/** What a string looks like that may say JSON with names, and what it then says. */
+const MAY_BE_JSON = /^"[{[ \\].*\\/s;
+const BEGINS_AS_JSON = /^[ \t\n\r]*[{[]/;
+const LONE_SURROGATES = /\p{Surrogate}/gu;
 
 // What may come next. AFTER_VALUE is a comma or the end of the array or object.
 const VALUE = 0;
@@ -26,9 +32,10 @@ const AFTER_VALUE = 5;
  * A JSON body as it may be captured.
  * @param {string} text the body
  * @param {(name: string) => boolean} isSecret asked with each name, unescaped
+ * @param {number} [texts] in how many texts this one stands
  * @returns {string | undefined} undefined where the body is no JSON, or nests too deep
  */
-function redactJson(text, isSecret) {
+function redactJson(text, isSecret, texts = 0) {
   const open = [];
   let kept = '';
   /** Up to where the text was kept. */
@@ -93,6 +100,13 @@ function redactJson(text, isSecret) {
         BEHIND_WORD.lastIndex = at;
         if (!BEHIND_WORD.test(text)) return undefined;
       }
+      if (string && secretAt < 0 && texts < MAX_TEXTS) {
+        const inner = redactText(string, isSecret, texts);
+        if (inner !== string) {
+          kept += text.slice(from, at - length) + inner;
+          from = at;
+        }
+      }
     }
     // A value has ended here.
     if (secretAt >= 0 && open.length === secretDepth) {
@@ -102,6 +116,17 @@ function redactJson(text, isSecret) {
     }
     next = AFTER_VALUE;
   }
+}
+
+/** A string that is a value, as it may be captured: what is secret in JSON that it holds is left out. */
+function redactText(string, isSecret, texts) {
+  // JSON that has names has quotes, and those have escapes here.
+  if (!MAY_BE_JSON.test(string)) return string;
+  const said = JSON.parse(string);
+  if (!BEGINS_AS_JSON.test(said)) return string;
+  const kept = redactJson(said, isSecret, texts + 1);
+  if (kept === undefined || kept === said) return string;
+  return JSON.stringify(kept.replace(LONE_SURROGATES, '\ufffd'));
 }
 
 module.exports = { redactJson };

@@ -2,10 +2,12 @@
 // Lambda handlers, with events as the services send them.
 
 const assert = require('node:assert');
+const http = require('node:http');
 const { test } = require('node:test');
 
 const { currentContext } = require('../index.js');
-const { keeping } = require('./captured.js');
+const { keeping, listen } = require('./captured.js');
+const { awslambda, openResponseStream, STREAMING } = require('./response-stream.js');
 
 const CONTEXT = { awsRequestId: 'r-1', functionName: 'shop' };
 const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
@@ -103,4 +105,123 @@ test('what filters leave out is answered all the same', async () => {
   const event = { rawPath: '/health', headers: {}, requestContext: { http: { method: 'GET' } } };
   assert.strictEqual(await emitter.lambda(async () => 'fine')(event, CONTEXT), 'fine');
   assert.strictEqual(emitter.counts().begun, 0);
+});
+
+const FUNCTION_URL = {
+  version: '2.0',
+  rawPath: '/',
+  headers: { host: 'f.test' },
+  requestContext: { http: { method: 'GET' } },
+};
+
+/** A Runtime API that takes streamed responses; gives its port, and what has come. */
+async function runtimeApi(t) {
+  const pieces = [];
+  const came = { text: () => Buffer.concat(pieces).toString('latin1') };
+  came.first = new Promise((resolve) => (came.onFirst = resolve));
+  came.whole = new Promise((resolve) => (came.onWhole = resolve));
+  const server = http.createServer((request, response) => {
+    came.type = request.headers['content-type'];
+    request.on('data', (piece) => {
+      pieces.push(piece);
+      came.onFirst();
+    });
+    request.on('end', () => {
+      response.end();
+      came.onWhole();
+    });
+  });
+  came.port = await listen(t, server);
+  return came;
+}
+
+test('a response that is streamed, with its metadata', async (t) => {
+  const came = await runtimeApi(t);
+  const { emitter, read } = keeping();
+  const given = [];
+  const handler = emitter.lambda(
+    awslambda.streamifyResponse(async (event, responseStream, context) => {
+      given.push(context, currentContext());
+      const metadata = { statusCode: 201, headers: { 'content-type': 'text/plain' }, cookies: ['a=1', 'b=2'] };
+      const stream = awslambda.HttpResponseStream.from(responseStream, metadata);
+      stream.write('one ');
+      // A piece is with the client before there is a next one.
+      await came.first;
+      stream.write(Buffer.from('two '));
+      stream.write('c3a9', 'hex');
+      stream.end(' end');
+    }),
+  );
+  assert.deepStrictEqual([handler[STREAMING], handler.length], ['response', 3]);
+  await handler(FUNCTION_URL, openResponseStream(came.port), CONTEXT);
+  await came.whole;
+  assert.strictEqual(emitter.counts().finished, 1);
+  const [{ id, req, res }] = read().captures;
+  assert.deepStrictEqual([given[0], given[1].id], [CONTEXT, id]);
+  assert.deepStrictEqual([req.head.url, req.head.tags], ['https://f.test/', { aws_request_id: 'r-1' }]);
+  assert.deepStrictEqual([res.head.status, res.text, res.tail.error], [201, 'one two \u00e9 end', undefined]);
+  assert.deepStrictEqual([res.header('content-type'), res.header('set-cookie')], [['text/plain'], ['[redacted]', '[redacted]']]);
+  const metadata = '{"statusCode":201,"headers":{"content-type":"text/plain"},"cookies":["a=1","b=2"]}';
+  assert.strictEqual(came.text(), `${metadata}${'\0'.repeat(8)}one two \u00c3\u00a9 end`);
+  assert.strictEqual(came.type, 'application/vnd.awslambda.http-integration-response');
+});
+
+test('a response that is streamed without metadata, whichever way the handler is wrapped', async (t) => {
+  const wraps = [(emitter, handler) => emitter.lambda(awslambda.streamifyResponse(handler)), (emitter, handler) => awslambda.streamifyResponse(emitter.lambda(handler))];
+  const handlers = [
+    async (_, stream, context) => {
+      stream.setContentType('application/json');
+      stream.write({ secret: 'x' });
+      stream.write(`\n"${context.functionName}"`);
+      // The stream goes on when the handler is done.
+      setTimeout(() => stream.end(), 5);
+    },
+    async (_, stream) => {
+      stream.setContentType('application/json');
+      stream.write('{"secret":"x"}\n"shop"');
+      stream.end();
+    },
+  ];
+  for (const wrap of wraps) {
+    for (const handler of handlers) {
+      const came = await runtimeApi(t);
+      const { emitter, read } = keeping();
+      await wrap(emitter, handler)({ order: 7 }, openResponseStream(came.port), CONTEXT);
+      const [{ req, res }] = read().captures;
+      assert.deepStrictEqual([req.head.proto, req.head.url, req.text], ['lambda', 'lambda://shop', '{"order":7}']);
+      assert.deepStrictEqual([res.head.status, res.text], ['OK', '{"secret":"[redacted]"}\n"shop"']);
+      assert.deepStrictEqual(res.header('content-type'), ['application/json']);
+    }
+  }
+});
+
+test('a handler that streams more than is captured, none, or fails on its way', async (t) => {
+  const { port } = await runtimeApi(t);
+  const { emitter, read } = keeping({ bodyLimit: 4 });
+  const streamed = (work) => emitter.lambda(awslambda.streamifyResponse(work))(FUNCTION_URL, openResponseStream(port), CONTEXT);
+  const fault = new RangeError('no tea');
+
+  await streamed(async (_, stream) => stream.end('12345678'));
+  await streamed(async (_, stream) => stream.end());
+  await assert.rejects(
+    streamed(async (_, stream) => {
+      stream.write('123');
+      throw fault;
+    }),
+    fault,
+  );
+  await assert.rejects(streamed(() => Promise.reject(fault)), fault);
+  await streamed(async (_, stream) => {
+    stream.write('12');
+    stream.destroy();
+  });
+
+  const told = read().captures.map(({ res: { head, text, tail } }) => [head.status, text, tail.truncated, tail.error]);
+  assert.deepStrictEqual(told, [
+    [200, '1234', true, undefined],
+    [200, '', undefined, undefined],
+    [200, '123', true, 'RangeError'],
+    [undefined, '', true, 'RangeError'],
+    [200, '12', true, "stream closed before the body's end"],
+  ]);
 });

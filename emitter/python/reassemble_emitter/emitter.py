@@ -71,8 +71,8 @@ class Emitter:
         """Begins a capture of anything that no integration sees: ``proto`` is the protocol (``postgres``, ``kafka``, …), ``method`` the operation,
         ``url`` the target.
 
-        ``direction`` is ``out`` where this app calls and ``in`` where it was called. ``headers`` are pairs of names and values, or a mapping; bytes that are not UTF-8 are
-        written as Latin-1. ``trace`` and ``parent`` are those of the inbound request within which the code runs, unless given. ``oneway``: no
+        ``direction`` is ``out`` where this app calls and ``in`` where it was called. ``headers`` are pairs of names and values, or a mapping; bytes that are
+        not UTF-8 are written as Latin-1. ``trace`` and ``parent`` are those of the inbound request within which the code runs, unless given. ``oneway``: no
         response will come.
         """
         core = self.open_core()

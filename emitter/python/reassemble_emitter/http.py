@@ -19,7 +19,7 @@ def header(headers: Iterable[Tuple[Text, Text]], name: str) -> Optional[str]:
 
 
 def body_length(length: Optional[str], is_encoded: bool, method: str, is_http1: bool) -> Optional[int]:
-    """The length of a request's body, where its headers tell: ``length`` is what ``content-length`` says, ``is_encoded`` whether there is a ``transfer-encoding``."""
+    """The length of a request's body, where its headers tell: ``length`` is what ``content-length`` says, ``is_encoded`` that there is a ``transfer-encoding``."""
     if length:
         return int(length) if length.isascii() and length.isdigit() else None
     bodyless = is_http1 or method in ("GET", "HEAD", "OPTIONS", "TRACE", "CONNECT")

@@ -7,9 +7,9 @@ from .capture import Capture, Half, describe
 from .context import current
 from .emitter import Emitter
 from .filters import path_of
+from .heads import Text, header_text
 from .http import TRACEPARENT, body_length, harmless, header
 from .identity import TraceParent
-from .heads import Text, header_text
 
 Headers = List[Tuple[Text, Text]]
 

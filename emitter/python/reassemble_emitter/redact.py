@@ -8,7 +8,7 @@ import json
 import re
 from itertools import accumulate
 from json.decoder import scanstring  # type: ignore[attr-defined]
-from typing import Callable, Iterable, List, Optional, Tuple
+from typing import Callable, Iterable, List, Optional
 from urllib.parse import unquote_plus
 
 #: What stands in a secret's place.
@@ -43,12 +43,15 @@ DEFAULT_QUERY = (
 
 #: A body may nest so many arrays and objects.
 MAX_DEPTH = 128
+#: Texts that are JSON themselves are looked through so deep within one another: a queue's event that brings a topic's message has two.
+MAX_TEXTS = 4
 
 # White space as Unicode has it; Python's own notion holds four control characters more.
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 _STRING = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"([ \t\n\r]*:)?', re.DOTALL)
 # One that may lack its end: in what is no JSON every quote would else be tried for a start, each time to the text's end.
 _OPEN_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _JSON_SPACE = re.compile(r"[ \t\n\r]*")
 _BRACKETS = re.compile(r"[][{}]")
 _NESTS = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -135,22 +138,52 @@ class Redactor:
             text = body.decode()
             if not self._may_hold_name(body):
                 return body
-            _check(text)
+            kept = self._without_secrets(text, 0)
         except (ValueError, RecursionError):
             return None
+        return body if kept is text else kept.encode()
+
+    def _without_secrets(self, text: str, texts: int) -> str:
+        """JSON that stands in so many texts, without its secrets; itself where there are none.
+
+        Raises ``ValueError`` or ``RecursionError`` where it is no JSON, or nests too deep.
+        """
+        _check(text)
         names = {name for name, colon in _STRING.findall(text) if colon}
         secret = {name for name in names if self.is_secret_name(_plain(name))}
-        if not secret:
-            return body
+        # JSON that has names has quotes, and within a text those have escapes.
+        may_be_within = texts < MAX_TEXTS and "\\" in text
+        if not secret and not may_be_within:
+            return text
         kept: List[str] = []
         copied = 0
         for found in _STRING.finditer(text):
-            if found.start() < copied or not found.group(2) or found.group(1) not in secret:
+            if found.start() < copied:
                 continue
-            start = _skip_space(text, found.end())
-            kept += (text[copied:start], '"', REDACTED, '"')
-            copied = _decoder.raw_decode(text, start)[1]
-        return "".join((*kept, text[copied:])).encode()
+            if found.group(2):
+                if found.group(1) in secret:
+                    start = _skip_space(text, found.end())
+                    kept += (text[copied:start], '"', REDACTED, '"')
+                    copied = _decoder.raw_decode(text, start)[1]
+            elif may_be_within:
+                inner = self._within(found.group(1), texts)
+                if inner is not None:
+                    kept += (text[copied : found.start()], json.dumps(inner, ensure_ascii=False))
+                    copied = found.end()
+        return "".join((*kept, text[copied:])) if kept else text
+
+    def _within(self, raw: str, texts: int) -> Optional[str]:
+        """What a string says, as it stands between its quotes, without its secrets. ``None`` where that is no JSON or has none."""
+        if raw[:1] not in ("{", "[", " ", "\\") or "\\" not in raw:
+            return None
+        said = _LONE_SURROGATE.sub("\ufffd", _plain(raw))
+        if not said.lstrip(" \t\n\r").startswith(("{", "[")) or not self._may_hold_name(said.encode()):
+            return None
+        try:
+            kept = self._without_secrets(said, texts + 1)
+        except (ValueError, RecursionError):
+            return None
+        return None if kept is said else kept
 
     def _may_hold_name(self, body: bytes) -> bool:
         """Whether a listed name may stand in JSON text. Where none of their texts occurs and no character is spelled by its number, none does, however

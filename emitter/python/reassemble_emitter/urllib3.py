@@ -13,7 +13,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from .capture import Capture, describe
 from .emitter import Emitter
-from .http import TRACEPARENT, harmless, header
+from .http import TRACEPARENT, harmless
 from .outbound import begin_call, captured_body, end_call, fail_call
 
 _Pools = TypeVar("_Pools", bound=Union[urllib3.PoolManager, HTTPConnectionPool])

@@ -10,9 +10,9 @@ written; the thread sleeps only where no line waits.
 
 import signal
 import time
-from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Set, Union
 
-from .heads import Heads, Headers, Start
+from .heads import Headers, Heads, Start
 from .identity import new_id, now_us
 from .lines import PartWriter, joined, write_part
 from .native import new_reentrant_lock, thread_id

@@ -28,7 +28,8 @@ def test_a_request_with_all_and_with_the_least(rate):
         "why": "limit", "oneway": True,
     }  # fmt: skip
     headers = [(ODD, ODD), ("Cookie", "s")]
-    given = start(direction=ODD, proto=ODD, method=ODD, url=ODD, headers=headers, peer=ODD, trace=ODD, parent=ODD, tags={ODD: "b", "a": ODD}, oneway=True, why="limit")
+    tags = {ODD: "b", "a": ODD}
+    given = start(direction=ODD, proto=ODD, method=ODD, url=ODD, headers=headers, peer=ODD, trace=ODD, parent=ODD, tags=tags, oneway=True, why="limit")
     assert Heads(Redactor(), ODD, "h", "i", rate).request(7, given) == (to_json(most), "")
 
 

@@ -222,7 +222,7 @@ fn fits_tail(mine: &StoredSection, theirs: &StoredSection) -> bool {
 }
 
 /// Whether fragments that neither could join are the same.
-fn fits_loose(
+pub(super) fn fits_loose(
     mine: &BTreeMap<u32, Chunk>,
     theirs: &BTreeMap<u32, Chunk>,
     section: fn(&Chunk) -> &Option<Section>,

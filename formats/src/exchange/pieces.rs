@@ -5,9 +5,11 @@
 //!
 //! Nothing that a line says sizes memory: a piece is at most [`MAX_PIECE_BYTES`], and a list is as long as its text.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64_simd::STANDARD;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{EXCHANGE_VERSION, crc_hex};
@@ -91,6 +93,9 @@ pub struct StoredPiece {
     pub id: CaptureId,
     /// Where the first of its lines was read.
     pub source: Option<String>,
+    /// Whether it has the request's head with a usable time: then its batch lies under the capture's own service and hour (S-7), as that of the
+    /// complete exchange does.
+    pub is_in_its_hour: bool,
     /// The request and the response, where anything of them came.
     pub(super) parts: [Option<PartPiece>; 2],
 }
@@ -141,7 +146,23 @@ pub(super) enum StoredSection {
     Whole(Map<String, Value>),
 }
 
+/// What a glance at a line of a batch tells.
+#[derive(Debug, Deserialize)]
+struct Glance<'l> {
+    v: u64,
+    #[serde(borrow)]
+    id: Cow<'l, str>,
+    complete: bool,
+}
+
 impl StoredLine {
+    /// The capture of a line of a batch, and whether it is complete, and no more of it than that; nothing where it is no stored exchange of this format.
+    pub fn glance(line: &[u8]) -> Option<(CaptureId, bool)> {
+        let glance: Glance<'_> = serde_json::from_slice(line).ok()?;
+        let id = CaptureId::parse(glance.id.as_bytes())?;
+        (glance.v == EXCHANGE_VERSION).then_some((id, glance.complete))
+    }
+
     /// Reads a line of a batch; nothing where it is no stored exchange of this format.
     pub fn parse(line: &[u8]) -> Option<StoredLine> {
         let exchange: Map<String, Value> = serde_json::from_slice(line).ok()?;
@@ -176,9 +197,9 @@ impl PartPiece {
 }
 
 /// An exchange that is taken apart.
-struct Taken<'e> {
-    exchange: &'e Map<String, Value>,
-    id: &'e CaptureId,
+pub(super) struct Taken<'e> {
+    pub(super) exchange: &'e Map<String, Value>,
+    pub(super) id: &'e CaptureId,
 }
 
 impl<'e> Taken<'e> {
@@ -192,19 +213,25 @@ impl<'e> Taken<'e> {
                 _ => {}
             }
         }
-        let mut fragments = [BTreeMap::new(), BTreeMap::new()];
-        let mut fragment_bytes = 0;
-        for value in self.list(self.exchange.get("fragments"))? {
-            let chunk = self.fragment(value).ok_or(Refusal::Malformed)?;
-            fragment_bytes += chunk.to_line().len();
-            fragments[usize::from(chunk.part == Part::Response)].insert(chunk.seq, chunk);
-        }
+        let [asked, answered] = self.fragments()?;
+        let fragment_bytes: usize = asked.values().chain(answered.values()).map(|chunk| chunk.to_line().len()).sum();
         let surely_all = fragment_bytes <= SURELY_ALL_BYTES;
-        let [asked, answered] = fragments;
         let request = self.part(Part::Request, asked, surely_all)?;
         let response = self.part(Part::Response, answered, surely_all)?;
         let source = self.exchange.get("source").and_then(Value::as_str).map(str::to_owned);
-        Ok(StoredPiece { id: self.id.clone(), source, parts: [request, response] })
+        let is_in_its_hour = request.as_ref().is_some_and(|part| matches!(part.head, StoredSection::Whole(_)))
+            && !self.problems()?.contains(&"ts_unusable");
+        Ok(StoredPiece { id: self.id.clone(), source, is_in_its_hour, parts: [request, response] })
+    }
+
+    /// The fragments of the request and of the response, by `seq`.
+    pub(super) fn fragments(&self) -> Result<[BTreeMap<u32, Chunk>; 2], Refusal> {
+        let mut fragments = [BTreeMap::new(), BTreeMap::new()];
+        for value in self.list(self.exchange.get("fragments"))? {
+            let chunk = self.fragment(value).ok_or(Refusal::Malformed)?;
+            fragments[usize::from(chunk.part == Part::Response)].insert(chunk.seq, chunk);
+        }
+        Ok(fragments)
     }
 
     fn problems(&self) -> Result<Vec<&'e str>, Refusal> {
@@ -217,7 +244,7 @@ impl<'e> Taken<'e> {
         self.problems().is_ok_and(|problems| problems.contains(&told.as_str()))
     }
 
-    fn list(&self, value: Option<&'e Value>) -> Result<&'e [Value], Refusal> {
+    pub(super) fn list(&self, value: Option<&'e Value>) -> Result<&'e [Value], Refusal> {
         match value {
             None => Ok(&[]),
             Some(Value::Array(list)) => Ok(list),
@@ -225,7 +252,7 @@ impl<'e> Taken<'e> {
         }
     }
 
-    fn object(&self, part: Part) -> Option<&'e Map<String, Value>> {
+    pub(super) fn object(&self, part: Part) -> Option<&'e Map<String, Value>> {
         self.exchange.get(part.name())?.as_object()
     }
 
@@ -272,6 +299,20 @@ impl<'e> Taken<'e> {
         let known =
             highest.into_iter().chain(gaps.last().map(|(_, last)| *last)).max().and_then(|last| last.checked_add(1));
         let of = claimed.or(known.filter(|_| ends));
+        let (head, tail) = self.sections(part, object, &loose);
+        if run == 0 && (matches!(head, StoredSection::Whole(_)) || matches!(tail, StoredSection::Whole(_))) {
+            return Err(Refusal::Malformed);
+        }
+        Ok(Some(PartPiece { lengths, at, body: stored, head, tail, of, loose, behind }))
+    }
+
+    /// The head and the tail of a part's contiguous start.
+    pub(super) fn sections(
+        &self,
+        part: Part,
+        object: &Map<String, Value>,
+        loose: &BTreeMap<u32, Chunk>,
+    ) -> (StoredSection, StoredSection) {
         let head = match self.has_problem("head_missing", part) {
             false => StoredSection::Whole(self.head(part, object)),
             true if loose.values().any(|chunk| chunk.head.is_some()) => StoredSection::Loose,
@@ -282,10 +323,7 @@ impl<'e> Taken<'e> {
             tail if tail.is_empty() => StoredSection::Absent,
             tail => StoredSection::Whole(tail),
         };
-        if run == 0 && (matches!(head, StoredSection::Whole(_)) || matches!(tail, StoredSection::Whole(_))) {
-            return Err(Refusal::Malformed);
-        }
-        Ok(Some(PartPiece { lengths, at, body: stored, head, tail, of, loose, behind }))
+        (head, tail)
     }
 
     /// The ranges of missing chunks that are named.
@@ -303,7 +341,7 @@ impl<'e> Taken<'e> {
         if gaps.len() >= MAX_NAMED { Err(Refusal::ManyGaps) } else { Ok(gaps) }
     }
 
-    fn numbers(&self, list: Option<&'e Value>) -> Result<Vec<u64>, Refusal> {
+    pub(super) fn numbers(&self, list: Option<&'e Value>) -> Result<Vec<u64>, Refusal> {
         self.list(list)?.iter().map(|number| number.as_u64().ok_or(Refusal::Malformed)).collect()
     }
 
@@ -365,7 +403,7 @@ impl<'e> Taken<'e> {
         })
     }
 
-    fn more(&self, place: &str) -> Option<&'e Map<String, Value>> {
+    pub(super) fn more(&self, place: &str) -> Option<&'e Map<String, Value>> {
         self.exchange.get("more")?.get(place)?.as_object()
     }
 
@@ -469,7 +507,7 @@ impl<'e> Taken<'e> {
     }
 }
 
-fn stored_body(body: &Map<String, Value>) -> Option<StoredBody> {
+pub(super) fn stored_body(body: &Map<String, Value>) -> Option<StoredBody> {
     let text = |key: &str| body.get(key).map(|value| value.as_str().ok_or(())).transpose().ok();
     Some(match (text("text")?, text("b64")?, text("ref")?, text("sha256")?) {
         (Some(text), None, None, None) => StoredBody::Inline(text.as_bytes().to_vec()),

@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use memchr::memmem;
 
 use super::{REDACTED, Redactor};
+use crate::write::escape_json;
 
 /// Arrays and objects within one another; a body that nests deeper is not looked through.
 const MAX_NESTING: usize = 128;
+/// Texts that are JSON themselves, within one another: a queue's event that brings a topic's message has two.
+const MAX_TEXTS: usize = 4;
 
 /// What of a body is looked at for names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,16 +38,7 @@ impl Redactor {
     pub fn body<'a>(&self, kind: BodyKind, body: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         let text = std::str::from_utf8(body).ok()?;
         match kind {
-            BodyKind::Json if !self.may_stand_in(body) => Some(Cow::Borrowed(body)),
-            BodyKind::Json => {
-                let mut walk = Walk { redactor: self, text: text.as_bytes(), at: 0, copied: 0, out: Vec::new() };
-                walk.space();
-                while walk.at < walk.text.len() {
-                    walk.value(0)?;
-                    walk.space();
-                }
-                Some(walk.done())
-            }
+            BodyKind::Json => self.json(text, 0),
             BodyKind::Form => Some(match self.parameters(text, |name| self.is_secret_field(name)) {
                 Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
                 Cow::Owned(text) => Cow::Owned(text.into_bytes()),
@@ -54,6 +48,21 @@ impl Redactor {
 }
 
 impl Redactor {
+    /// JSON text that stands in `texts` others, as it may be captured; nothing where it is none.
+    fn json<'a>(&self, text: &'a str, texts: usize) -> Option<Cow<'a, [u8]>> {
+        let text = text.as_bytes();
+        if !self.may_stand_in(text) {
+            return Some(Cow::Borrowed(text));
+        }
+        let mut walk = Walk { redactor: self, text, texts, at: 0, copied: 0, out: Vec::new() };
+        walk.space();
+        while walk.at < walk.text.len() {
+            walk.value(0)?;
+            walk.space();
+        }
+        Some(walk.done())
+    }
+
     /// Whether a listed name may stand in JSON text. Where none of their texts occurs and no character is spelled by its number, none does,
     /// however the text is read; and to look for them costs a third of reading it.
     fn may_stand_in(&self, body: &[u8]) -> bool {
@@ -67,6 +76,8 @@ impl Redactor {
 struct Walk<'r, 't> {
     redactor: &'r Redactor,
     text: &'t [u8],
+    /// In how many texts this one stands.
+    texts: usize,
     at: usize,
     /// Up to where the text is in `out`, as it may be captured.
     copied: usize,
@@ -103,7 +114,7 @@ impl<'t> Walk<'_, 't> {
         match self.next()? {
             b'{' => self.members(b'}', nesting),
             b'[' => self.members(b']', nesting),
-            b'"' => self.string().map(drop),
+            b'"' => self.text_value(),
             b't' => self.word(b"true"),
             b'f' => self.word(b"false"),
             b'n' => self.word(b"null"),
@@ -146,6 +157,36 @@ impl<'t> Walk<'_, 't> {
             }
             self.skip(b',').then_some(())?;
             self.space();
+        }
+    }
+
+    /// Steps over a string that is a value; what is secret in JSON that it holds is left out.
+    fn text_value(&mut self) -> Option<()> {
+        let start = self.at;
+        let (raw, escaped) = self.string()?;
+        // JSON that has names has quotes, and those have escapes here.
+        if escaped && let Some(kept) = self.within(raw) {
+            self.out.extend_from_slice(&self.text[self.copied..start]);
+            self.out.push(b'"');
+            escape_json(&kept, &mut self.out);
+            self.out.push(b'"');
+            self.copied = self.at;
+        }
+        Some(())
+    }
+
+    /// What a string says without its secrets; nothing where it is no JSON or has none.
+    fn within(&self, raw: &[u8]) -> Option<String> {
+        if self.texts == MAX_TEXTS || !matches!(raw.first()?, b'{' | b'[' | b' ' | b'\\') {
+            return None;
+        }
+        let said = unescaped(std::str::from_utf8(raw).ok()?);
+        if !said.trim_start_matches([' ', '\t', '\n', '\r']).starts_with(['{', '[']) {
+            return None;
+        }
+        match self.redactor.json(&said, self.texts + 1)? {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(kept) => String::from_utf8(kept).ok(),
         }
     }
 
@@ -296,14 +337,19 @@ mod tests {
             let names = prop_oneof!["[a-c\"\\\\é]{0,3}", Just("pwd".to_owned()), Just("my\tToken".to_owned())];
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                proptest::collection::vec((names, inner), 0..4)
+                proptest::collection::vec((names, inner.clone()), 0..4)
                     .prop_map(|members| Value::Object(members.into_iter().collect())),
+                inner.prop_map(|value| value.to_string().into()),
             ]
         })
     }
 
     fn redacted(value: Value) -> Value {
         match value {
+            Value::String(text) if text.starts_with(['{', '[']) => match serde_json::from_str(&text) {
+                Ok(value) => redacted(value).to_string().into(),
+                Err(_) => text.into(),
+            },
             Value::Array(values) => values.into_iter().map(redacted).collect(),
             Value::Object(members) => Value::Object(
                 members

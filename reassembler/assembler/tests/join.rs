@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use reassemble_assembler::{Arrival, Assembled, Assembler, Closed, Kept, Known};
-use reassemble_formats::exchange::{Joined, Refusal, StoredLine, crc_hex};
+use reassemble_formats::exchange::{Joined, Refusal, StoredComplete, StoredLine, crc_hex};
 use reassemble_formats::{CaptureId, Chunk, Part, Piece, Section};
 use serde_json::{Value, json};
 
@@ -219,12 +219,54 @@ fn comparable(line: &[u8]) -> Value {
     exchange
 }
 
+fn holds(complete: &StoredComplete, piece: &[u8]) -> bool {
+    let piece = StoredLine::parse(piece).unwrap().piece.unwrap().unwrap();
+    complete.holds(&piece, &mut |object| panic!("{object:?}")).unwrap()
+}
+
+/// A piece of which something is another capture's: a body, or a value of a head that is whole; nothing where it has neither.
+fn changed(line: &[u8], change: usize) -> Option<Vec<u8>> {
+    let mut exchange: Value = serde_json::from_slice(line).unwrap();
+    let lacks = |problem: &str| exchange["problems"].as_array().unwrap().contains(&json!(problem));
+    let mut places = Vec::new();
+    for part in ["request", "response"] {
+        if exchange[part]["body"]["len"].as_u64().is_some_and(|len| len > 0) {
+            places.push(format!("/{part}/body"));
+        }
+        if exchange[part].is_object() && !lacks(&format!("{part}_head_missing")) {
+            places.push(format!("/{part}/headers"));
+        }
+    }
+    let fragments = exchange["fragments"].as_array().map_or(0, Vec::len);
+    let has_bytes = |n: &usize| exchange["fragments"][n].get("crc").is_some_and(|crc| *crc != "00000000");
+    places.extend((0..fragments).filter(has_bytes).map(|n| format!("/fragments/{n}")));
+    let place = places.get(change % places.len().max(1))?;
+    let (parent, key) = place.rsplit_once('/').unwrap();
+    let parent = exchange.pointer_mut(parent).unwrap();
+    if key == "headers" {
+        parent["headers"] = json!([["another", "1"]]);
+        return Some(exchange.to_string().into_bytes());
+    }
+    let body = exchange.pointer_mut(place).unwrap().as_object_mut().unwrap();
+    // A fragment is looked for anywhere, so it must be longer than chance; of a start each byte is compared.
+    let len = body.get("len").map_or(9, |len| usize::try_from(len.as_u64().unwrap()).unwrap());
+    let bytes = ["\u{7}", "\u{8}"].map(|byte| byte.repeat(len));
+    let bytes = if body.get("text") == Some(&json!(bytes[0])) { &bytes[1] } else { &bytes[0] };
+    body.shift_remove("b64");
+    body.insert("text".to_owned(), json!(bytes));
+    if body.contains_key("crc") {
+        body["crc"] = json!(crc_hex(bytes.as_bytes()));
+    }
+    Some(exchange.to_string().into_bytes())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn what_readers_have_in_pieces_is_joined_to_what_one_has_of_all(
         capture in capture(),
         readers in proptest::collection::vec((0u8..16, any::<u32>()), 14),
+        change in any::<usize>(),
     ) {
         let lines: Vec<Chunk> =
             Part::BOTH.into_iter().zip(&capture).rev().flat_map(|(part, written)| lines(part, written)).collect();
@@ -237,8 +279,23 @@ proptest! {
             mine.sort_by_key(|(_, _, order)| order.rotate_left(8 * reader));
             pieces.extend(assemble(mine.into_iter().map(|(line, ..)| (*line).clone())));
         }
-        let complete = |line: &Vec<u8>| comparable(line)["complete"] == true;
-        if pieces.is_empty() || pieces.iter().any(complete) {
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let (complete, pieces): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|line| comparable(line)["complete"] == true);
+        // Who has all lines has what is in any pieces, whoever has them.
+        let everything = assemble(came.iter().map(|(line, ..)| (*line).clone()));
+        for line in complete.iter().chain(everything.iter().filter(|line| comparable(line)["complete"] == true)) {
+            let (whole, has_response) = (StoredComplete::parse(line).unwrap(), comparable(line)["response"].is_object());
+            for piece in &pieces {
+                let told = || format!("{} and {}", String::from_utf8_lossy(piece), String::from_utf8_lossy(line));
+                // What comes of a response to a request that wants none is nowhere else.
+                let is_odd = !has_response && comparable(piece)["response"].is_object();
+                prop_assert_eq!(holds(&whole, piece), !is_odd, "{}", told());
+                prop_assert!(!changed(piece, change).is_some_and(|changed| holds(&whole, &changed)), "{}", told());
+            }
+        }
+        if !complete.is_empty() {
             return Ok(());
         }
         let joined = join(&pieces);

@@ -1,10 +1,10 @@
-//! `reassemble merge`: pieces of exchanges in a destination, joined.
+//! `reassemble merge`: what a destination holds of one capture, made one exchange.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reassemble_pipeline::merge::{MergeConfig, Outcome, Progress, merge};
+use reassemble_stored::merge::{MergeConfig, Outcome, Progress, merge};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -26,6 +26,8 @@ pub(crate) fn perform(resolved: &Resolved, options: &MergeArgs, screen: &Screen)
         process: config::process(resolved)?,
         store: config::store(resolved, config::destination(resolved)?)?,
         dry_run: options.dry_run,
+        repeated: options.repeated,
+        complete_since_ms: options.complete_since.map(|since| since.0),
     };
     let bar = bar(screen, report.quiet || report.no_progress);
     let merged = merge(&config, &mut |progress| {
@@ -85,6 +87,8 @@ fn told(outcome: &Outcome, destination: &str, dry_run: bool) -> String {
     };
     row("captures in pieces", *captures);
     row("pieces", *pieces);
+    row("pieces of complete ones", outcome.pieces_held);
+    row("complete ones repeated", outcome.repeated);
     if !dry_run {
         row("complete now", outcome.completed);
         row("still incomplete", outcome.still_incomplete);
@@ -96,6 +100,9 @@ fn told(outcome: &Outcome, destination: &str, dry_run: bool) -> String {
     }
     if outcome.objects_damaged > 0 {
         row("damaged objects", outcome.objects_damaged);
+    }
+    if outcome.objects_too_old > 0 {
+        row("objects too old to read", outcome.objects_too_old);
     }
     if outcome.resumed {
         text.push_str("Went on with a merge that had not come to its end.\n");
@@ -146,6 +153,9 @@ mod tests {
             incomplete: 5_210,
             captures: 1_204,
             pieces: 2_500,
+            pieces_held: 31,
+            repeated: 3,
+            objects_too_old: 70_001,
             completed: 1_200,
             still_incomplete: 4,
             refused: [("conflict", 2), ("decoded", 1_000)].into(),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reassemble_pipeline::verify::{Counts, Fault, Finding, Outcome, Progress, Verdict, VerifyConfig, verify};
+use reassemble_stored::verify::{Counts, Fault, Finding, Outcome, Progress, Verdict, VerifyConfig, verify};
 use serde::Serialize;
 
 use crate::failure::{EXIT_FAILURE, Failure};

@@ -2,29 +2,36 @@
 //!
 //! An empty variable counts as unset. What is wrong is told with the variable, its value, and what it can be.
 
-mod values;
-
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use reassemble_pipeline::config::{
-    Compression, Config as PipelineConfig, DestinationConfig, Envelope, InputConfig, KeyRing, ProcessConfig, Retention,
-    S3Options, SigningConfig, StoreConfig,
+    Config as PipelineConfig, DestinationConfig, Envelope, InputConfig, ProcessConfig, Retention, S3Options,
+    SigningConfig, StoreConfig,
 };
+use reassemble_settings::key_file::KeyFile;
+use reassemble_settings::quantities::{Bytes, Days, Interval, Span};
+use reassemble_settings::ranges::{self, LEAST_SPOOL_LIMIT_BYTES, Misfit};
+use reassemble_settings::values::{Bucket, Endpoint, FieldNames, StorageClass};
+use reassemble_settings::variables::{self, variable};
+use reassemble_settings::words::{Checksums, CompressionName, Level, Switch};
+use reassemble_settings::{BadValue, bad, defaults};
 
-use self::values::{bucket_and_prefix, bytes, days, duration, endpoint, names, switch};
-
-/// What every variable's name begins with.
-const PREFIX: &str = "REASSEMBLE_";
+/// Where the spool and the state are.
+const STATE: &str = "/tmp/reassemble";
+/// How long a flush at the end of an invocation may take.
+const FLUSH_TIMEOUT: &str = "2s";
+/// Longest time for a request to S3: it has to end within a flush, or soon behind it.
+const UPLOAD_TIMEOUT: &str = "5s";
+/// Bytes of /tmp, of which there are 512 MiB unless a function has more, for what the bucket has not taken.
+const SPOOL_LIMIT: &str = "256MiB";
+/// Memory for what is read and not on disk yet. The function and its extensions share theirs.
+const MEMORY: &str = "2MiB";
 /// Longest line in bytes: a record of the Telemetry API, which may be cut over two POSTs.
 const MAX_LINE_BYTES: usize = 2 << 20;
-/// Memory for what is read and not on disk yet, in bytes. The function and its extensions share their memory.
-const MEMORY_BYTES: usize = 2 << 20;
-/// Least of it: below it every capture would go to disk and come back.
-const LEAST_MEMORY_BYTES: u64 = 1 << 20;
-/// Smallest spool in bytes: below it, single compressed blocks would fill it.
-const LEAST_SPOOL_BYTES: u64 = 1 << 20;
 /// What is left free of the disk for the state and for the function, in bytes.
 const SPARED_DISK_BYTES: u64 = 32 << 20;
 /// How often what was read is made durable while the function runs: between invocations a flush does it.
@@ -47,6 +54,25 @@ pub enum FlushPolicy {
     Shutdown,
 }
 
+impl FromStr for FlushPolicy {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text.split_once(':') {
+            None if text == "end" => Ok(FlushPolicy::End),
+            None if text == "shutdown" => Ok(FlushPolicy::Shutdown),
+            Some(("periodic", period)) => {
+                let Span(period) = match period.parse::<u32>() {
+                    Ok(seconds) => Span(Duration::from_secs(u64::from(seconds))),
+                    Err(_) => period.parse()?,
+                };
+                if period.is_zero() { bad("a period is at least a second") } else { Ok(FlushPolicy::Periodic(period)) }
+            }
+            _ => bad("write end, periodic:SECONDS (such as periodic:60) or shutdown"),
+        }
+    }
+}
+
 /// Everything that the extension is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -56,10 +82,10 @@ pub struct Config {
     pub flush: FlushPolicy,
     /// How long a flush at the end of an invocation may take.
     pub flush_timeout: Duration,
-    /// What is logged: a level.
-    pub log_level: String,
-    /// Variables that look like settings and are none.
-    pub unknown: Vec<String>,
+    /// How much is logged.
+    pub log_level: Level,
+    /// What should be told once the log is open: variables that look like settings and are none.
+    pub warnings: Vec<String>,
 }
 
 /// A variable that is missing or cannot be used.
@@ -83,25 +109,55 @@ pub enum ConfigError {
         /// What is wrong with it, and what it can be.
         why: String,
     },
+    /// Its value is out of range, or does not fit another's.
+    #[error("{name} {0}", name = variable(.0.key))]
+    Misfit(#[from] Misfit),
 }
 
-/// Variables, each looked at once.
-struct Variables(HashMap<String, String>);
+fn invalid(key: &str, value: &str, why: impl Display) -> ConfigError {
+    ConfigError::Invalid { variable: variable(key), value: value.to_owned(), why: why.to_string() }
+}
+
+fn parsed<T: FromStr<Err: Display>>(key: &str, value: &str) -> Result<T, ConfigError> {
+    value.parse().map_err(|why| invalid(key, value, why))
+}
+
+/// Variables of ours, each looked at once.
+struct Variables {
+    /// Those that are set and were not asked for yet.
+    set: BTreeMap<String, String>,
+    /// The settings that were asked for.
+    asked: Vec<&'static str>,
+}
 
 impl Variables {
-    fn take(&mut self, key: &str) -> Option<String> {
-        self.0.remove(key)
+    /// A setting as it is written; `None` where it is not set.
+    fn take(&mut self, key: &'static str) -> Option<String> {
+        self.asked.push(key);
+        self.set.remove(&variable(key))
     }
 
-    /// A variable's value, or the default of the setting.
-    fn get<T>(
-        &mut self,
-        key: &str,
-        default: T,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Result<T, ConfigError> {
-        let Some(value) = self.take(key) else { return Ok(default) };
-        parse(&value).map_err(|why| ConfigError::Invalid { variable: format!("{PREFIX}{key}"), value, why })
+    /// A setting that may be unset.
+    fn optional<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Result<Option<T>, ConfigError> {
+        self.take(key).map(|value| parsed(key, &value)).transpose()
+    }
+
+    /// A setting with its default, as one would write it.
+    fn get<T: FromStr<Err: Display>>(&mut self, key: &'static str, default: &str) -> Result<T, ConfigError> {
+        parsed(key, self.take(key).as_deref().unwrap_or(default))
+    }
+
+    /// Whether a switch is on.
+    fn is_on(&mut self, key: &'static str) -> Result<bool, ConfigError> {
+        Ok(self.optional(key)?.is_some_and(|Switch(on)| on))
+    }
+
+    /// What is to be told of those that nobody asked for.
+    fn warnings(self) -> Vec<String> {
+        let said = |(name, value): (&String, &String)| {
+            variables::unknown(name, value, "extension", self.asked.iter().copied())
+        };
+        self.set.iter().filter_map(said).collect()
     }
 }
 
@@ -122,176 +178,121 @@ impl Config {
     /// # Errors
     /// The first variable that is missing or cannot be used.
     pub fn from_variables(variables: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
-        let ours = variables.filter_map(|(name, value)| {
-            let key = name.strip_prefix(PREFIX).filter(|_| !value.is_empty())?;
-            Some((key.to_owned(), value))
-        });
-        let mut from = Variables(ours.collect());
-        let flush = from.get("FLUSH", FlushPolicy::End, flush_policy)?;
-        let config = Config {
-            flush,
-            flush_timeout: from.get("FLUSH_TIMEOUT", Duration::from_secs(2), duration)?,
-            log_level: from.get("LOG_LEVEL", "info".to_owned(), log_level)?,
-            pipeline: PipelineConfig {
-                input: InputConfig {
-                    // Whatever the function prints is its own: no line of it is a container's.
-                    envelope: Envelope::Json,
-                    max_line_bytes: MAX_LINE_BYTES,
-                    poll_interval: Duration::from_secs(1),
-                    ..InputConfig::default()
-                },
-                timeout: from.get("TIMEOUT", Duration::from_secs(60), more_than_nothing)?,
-                signing: signing(&mut from)?,
-                process: process(&mut from)?,
-                store: store(&mut from, flush)?,
+        let ours = variables.filter(|(name, value)| name.starts_with(variables::PREFIX) && !value.is_empty());
+        let mut from = Variables { set: ours.collect(), asked: Vec::new() };
+        let flush = from.optional("flush")?.unwrap_or(FlushPolicy::End);
+        let Span(flush_timeout) = from.get("flush-timeout", FLUSH_TIMEOUT)?;
+        let log_level = from.get("log-level", defaults::LOG_LEVEL)?;
+        let Interval(timeout) = from.get("timeout", defaults::TIMEOUT)?;
+        let pipeline = PipelineConfig {
+            input: InputConfig {
+                // Whatever the function prints is its own: no line of it is a container's.
+                envelope: Envelope::Json,
+                max_line_bytes: MAX_LINE_BYTES,
+                poll_interval: Duration::from_secs(1),
+                ..InputConfig::default()
             },
-            unknown: Vec::new(),
+            timeout,
+            signing: signing(&mut from)?,
+            process: process(&mut from)?,
+            store: store(&mut from, flush)?,
         };
-        let mut unknown: Vec<_> = from.0.into_keys().map(|key| format!("{PREFIX}{key}")).collect();
-        unknown.sort_unstable();
-        Ok(Config { unknown, ..config })
+        Ok(Config { pipeline, flush, flush_timeout, log_level, warnings: from.warnings() })
     }
 }
 
+fn signing(from: &mut Variables) -> Result<Option<SigningConfig>, ConfigError> {
+    let path = from.take("key-file");
+    let max_age = from.optional("sig-max-age")?.map(|Interval(age)| age);
+    let Some(path) = path else { return Ok(None) };
+    // Who else may read it does not matter: an environment has one user, and files of layers are everyone's.
+    let file = KeyFile::read(Path::new(&path)).map_err(|why| invalid("key-file", &path, why))?;
+    Ok(Some(SigningConfig { keys: file.keys, max_age }))
+}
+
 fn process(from: &mut Variables) -> Result<ProcessConfig, ConfigError> {
+    let Bytes(decode_limit_bytes) = from.get("decode-limit", defaults::DECODE_LIMIT)?;
     Ok(ProcessConfig {
-        redact: !from.get("NO_REDACT", false, switch)?,
-        redact_headers: from.get("REDACT_HEADER", Vec::new(), names)?,
-        redact_query: from.get("REDACT_QUERY", Vec::new(), names)?,
-        decode: !from.get("NO_DECODE", false, switch)?,
+        redact: !from.is_on("no-redact")?,
+        redact_headers: names(from, "redact-header")?,
+        redact_query: names(from, "redact-query")?,
+        decode: !from.is_on("no-decode")?,
         decode_incomplete: true,
-        decode_limit_bytes: from.get("DECODE_LIMIT", 8 << 20, bytes)?,
+        decode_limit_bytes,
     })
 }
 
+fn names(from: &mut Variables, key: &'static str) -> Result<Vec<String>, ConfigError> {
+    let FieldNames(names) = from.get(key, "")?;
+    Ok(names.into_iter().map(|name| name.0).collect())
+}
+
 fn store(from: &mut Variables, flush: FlushPolicy) -> Result<StoreConfig, ConfigError> {
-    let state = PathBuf::from(from.take("STATE").unwrap_or_else(|| "/tmp/reassemble".to_owned()));
-    let compression = from.get("COMPRESSION", Compression::Gzip, |word| match word {
-        "gzip" => Ok(Compression::Gzip),
-        "zstd" => Ok(Compression::Zstd),
-        "none" => Ok(Compression::None),
-        _ => Err("write gzip, zstd or none".to_owned()),
-    })?;
-    let compression_level = from.get("COMPRESSION_LEVEL", None, |text| level(text, compression).map(Some))?;
-    let retention = Retention::default();
-    let limit_bytes = from.get("SPOOL_LIMIT", 256 << 20, |text| at_least(text, LEAST_SPOOL_BYTES))?;
-    let memory_bytes = from.get("MEMORY", MEMORY_BYTES as u64, |text| at_least(text, LEAST_MEMORY_BYTES))?;
-    Ok(StoreConfig {
+    let state = PathBuf::from(from.take("state").unwrap_or_else(|| STATE.to_owned()));
+    let Bytes(batch_bytes) = from.get("batch-bytes", defaults::BATCH_BYTES)?;
+    let compression: CompressionName = from.get("compression", defaults::COMPRESSION)?;
+    let Bytes(spool_limit_bytes) = from.get("spool-limit", SPOOL_LIMIT)?;
+    let Bytes(memory_bytes) = from.get("memory", MEMORY)?;
+    let Bytes(inline_body_bytes) = from.get("inline-body", defaults::INLINE_BODY)?;
+    let config = StoreConfig {
         to: destination(from)?,
-        spool_limit_bytes: limit_bytes.min(disk_bytes(&state)),
+        spool_limit_bytes: spool_limit_bytes.min(disk_bytes(&state)),
         state: Some(state),
-        batch_bytes: from.get("BATCH_BYTES", 64 << 20, |text| at_least(text, 1))?,
+        batch_bytes,
         batch_age: match flush {
             FlushPolicy::End => BATCH_AGE,
             FlushPolicy::Periodic(period) => period,
             FlushPolicy::Shutdown => ANY_AGE,
         },
-        compression,
-        compression_level,
+        compression: compression.into(),
+        compression_level: from.optional("compression-level")?,
         memory_bytes: usize::try_from(memory_bytes).unwrap_or(usize::MAX),
-        inline_body_bytes: from.get("INLINE_BODY", 1 << 20, bytes)?,
-        retention: Retention {
-            normal_days: from.get("RETENTION", retention.normal_days, days)?,
-            errors_days: from.get("RETENTION_ERRORS", retention.errors_days, days)?,
-            incomplete_days: from.get("RETENTION_INCOMPLETE", retention.incomplete_days, days)?,
-        },
+        inline_body_bytes,
+        retention: retention(from)?,
         commit_interval: COMMIT_INTERVAL,
         retry_max_delay: RETRY_MAX_DELAY,
         file_mode: 0o600,
         folder_mode: 0o700,
-        accept_damage: from.get("ACCEPT_DAMAGE", false, switch)?,
-    })
+        accept_damage: from.is_on("accept-damage")?,
+    };
+    ranges::check(&config)?;
+    Ok(config)
+}
+
+fn retention(from: &mut Variables) -> Result<Retention, ConfigError> {
+    let Days(normal_days) = from.get("retention", defaults::RETENTION)?;
+    let Days(errors_days) = from.get("retention-errors", defaults::RETENTION_ERRORS)?;
+    let Days(incomplete_days) = from.get("retention-incomplete", defaults::RETENTION_INCOMPLETE)?;
+    Ok(Retention { normal_days, errors_days, incomplete_days })
 }
 
 fn destination(from: &mut Variables) -> Result<DestinationConfig, ConfigError> {
-    let to = from.get("TO", None, |text| bucket_and_prefix(text).map(Some))?;
     let teach = "captures go to s3://bucket/prefix";
-    let (bucket, prefix) = to.ok_or(ConfigError::Missing { variable: format!("{PREFIX}TO"), teach })?;
+    let missing = || ConfigError::Missing { variable: variable("to"), teach };
+    let Bucket { name: bucket, prefix } = from.optional("to")?.ok_or_else(missing)?;
+    let checksums: Checksums = from.get("s3-checksums", defaults::S3_CHECKSUMS)?;
+    let Interval(timeout) = from.get("upload-timeout", UPLOAD_TIMEOUT)?;
     Ok(DestinationConfig::S3 {
         bucket,
         prefix,
         options: S3Options {
-            endpoint: from.get("S3_ENDPOINT", None, |text| endpoint(text).map(Some))?,
-            region: from.take("S3_REGION"),
-            path_style: from.get("S3_PATH_STYLE", false, switch)?,
-            storage_class: from.get("S3_STORAGE_CLASS", None, |text| values::storage_class(text).map(Some))?,
-            sse_kms_key: from.take("S3_SSE_KMS"),
-            checksums_when_required: from.get("S3_CHECKSUMS", false, |word| match word {
-                "always" => Ok(false),
-                "required" => Ok(true),
-                _ => Err("write always or required".to_owned()),
-            })?,
-            timeout: Some(from.get("UPLOAD_TIMEOUT", Duration::from_secs(5), more_than_nothing)?),
+            endpoint: from.optional("s3-endpoint")?.map(|Endpoint(url)| url),
+            region: from.take("s3-region"),
+            path_style: from.is_on("s3-path-style")?,
+            storage_class: from.optional("s3-storage-class")?.map(|StorageClass(class)| class),
+            sse_kms_key: from.take("s3-sse-kms"),
+            checksums_when_required: checksums == Checksums::Required,
+            timeout: Some(timeout),
         },
     })
-}
-
-fn signing(from: &mut Variables) -> Result<Option<SigningConfig>, ConfigError> {
-    let keys = from.get("KEY_FILE", None, |path| {
-        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-        KeyRing::parse(&text).map(Some).map_err(|error| error.to_string())
-    })?;
-    let max_age = from.get("SIG_MAX_AGE", None, |text| more_than_nothing(text).map(Some))?;
-    Ok(keys.map(|keys| SigningConfig { keys, max_age }))
-}
-
-fn flush_policy(text: &str) -> Result<FlushPolicy, String> {
-    match text.split_once(':') {
-        None if text == "end" => Ok(FlushPolicy::End),
-        None if text == "shutdown" => Ok(FlushPolicy::Shutdown),
-        Some(("periodic", seconds)) => {
-            let period = match seconds.parse::<u32>() {
-                Ok(seconds) => Ok(Duration::from_secs(u64::from(seconds))),
-                Err(_) => duration(seconds),
-            };
-            match period {
-                Ok(Duration::ZERO) => Err("a period is at least a second".to_owned()),
-                period => period.map(FlushPolicy::Periodic),
-            }
-        }
-        _ => Err("write end, periodic:SECONDS (such as periodic:60) or shutdown".to_owned()),
-    }
-}
-
-fn log_level(text: &str) -> Result<String, String> {
-    match text.to_ascii_lowercase() {
-        level if ["off", "error", "warn", "info", "debug", "trace"].contains(&level.as_str()) => Ok(level),
-        _ => Err("write error, warn, info, debug or off".to_owned()),
-    }
-}
-
-fn level(text: &str, compression: Compression) -> Result<u32, String> {
-    let most = match compression {
-        Compression::Gzip => 9,
-        Compression::Zstd => 22,
-        Compression::None => return Err("there is no compression for it".to_owned()),
-    };
-    match text.parse() {
-        Ok(level) if (1..=most).contains(&level) => Ok(level),
-        _ => Err(format!("it must lie between 1 and {most}")),
-    }
-}
-
-fn more_than_nothing(text: &str) -> Result<Duration, String> {
-    match duration(text) {
-        Ok(Duration::ZERO) => Err("it must be more than nothing: 1ms is the least".to_owned()),
-        duration => duration,
-    }
-}
-
-fn at_least(text: &str, least: u64) -> Result<u64, String> {
-    match bytes(text) {
-        Ok(bytes) if bytes < least => Err(format!("{least} bytes are the least")),
-        bytes => bytes,
-    }
 }
 
 /// What the disk has for the spool at this path, or will once its folder exists.
 fn disk_bytes(state: &Path) -> u64 {
     let existing = state.ancestors().find_map(|path| nix::sys::statvfs::statvfs(path).ok());
-    let Some(disk) = existing else { return LEAST_SPOOL_BYTES };
+    let Some(disk) = existing else { return LEAST_SPOOL_LIMIT_BYTES };
     let free = disk.blocks_available() * disk.fragment_size();
-    free.saturating_sub(SPARED_DISK_BYTES).max(LEAST_SPOOL_BYTES)
+    free.saturating_sub(SPARED_DISK_BYTES).max(LEAST_SPOOL_LIMIT_BYTES)
 }
 
 #[cfg(test)]
@@ -312,7 +313,7 @@ mod tests {
         assert_eq!((bucket.as_str(), prefix.as_str(), options.path_style), ("logs", "fn", false));
         assert_eq!(config.pipeline.store.state, Some("/tmp/reassemble".into()));
         assert!(config.pipeline.store.spool_limit_bytes <= 256 << 20);
-        assert_eq!(config.unknown, Vec::<String>::new());
+        assert_eq!(config.warnings, Vec::<String>::new());
     }
 
     #[test]
@@ -329,7 +330,8 @@ mod tests {
             ("REASSEMBLE_SPOOL_LIMIT", "2MiB"),
             ("REASSEMBLE_REDACT_HEADER", "x-a, x-b"),
             ("REASSEMBLE_STATE", ""),
-            ("REASSEMBLE_BATCH_AGES", "1s"),
+            ("REASSEMBLE_FLUSH_TIMEOUTS", "1s"),
+            ("REASSEMBLE_PORT_80_TCP", "tcp://10.0.0.1:80"),
         ])
         .unwrap();
         assert_eq!(config.flush, FlushPolicy::Periodic(Duration::from_secs(30)));
@@ -341,7 +343,12 @@ mod tests {
         assert_eq!(options.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
         assert_eq!((options.region.as_deref(), options.path_style), (Some("eu-north-1"), true));
         assert_eq!(config.pipeline.process.redact_headers, ["x-a", "x-b"]);
-        assert_eq!(config.unknown, ["REASSEMBLE_BATCH_AGES"]);
+        assert_eq!(
+            config.warnings,
+            [
+                "environment variable REASSEMBLE_FLUSH_TIMEOUTS is no setting of this extension; did you mean REASSEMBLE_FLUSH_TIMEOUT?"
+            ]
+        );
     }
 
     #[test]
@@ -354,15 +361,23 @@ mod tests {
             ("REASSEMBLE_TO", "./captures", "captures go to s3://bucket/prefix"),
             ("REASSEMBLE_FLUSH", "often", "write end, periodic:SECONDS (such as periodic:60) or shutdown"),
             ("REASSEMBLE_FLUSH", "periodic:0", "a period is at least a second"),
-            ("REASSEMBLE_FLUSH_TIMEOUT", "5", "5 of what? write 5s, 5m or 5ms"),
-            ("REASSEMBLE_COMPRESSION", "lz4", "write gzip, zstd or none"),
-            ("REASSEMBLE_COMPRESSION_LEVEL", "10", "it must lie between 1 and 9"),
+            ("REASSEMBLE_FLUSH", "periodic:1w", "'w' is no unit of time: write ms, s, m, h or d"),
+            ("REASSEMBLE_FLUSH_TIMEOUT", "5", "5 of what? write 5s, 5m or 5h"),
+            ("REASSEMBLE_TIMEOUT", "0s", "it must be more than nothing: 1ms is the least"),
+            ("REASSEMBLE_COMPRESSION", "lz4", "write one of gzip, zstd, none"),
             ("REASSEMBLE_S3_PATH_STYLE", "maybe", "write true or false"),
-            ("REASSEMBLE_SPOOL_LIMIT", "1KiB", "1048576 bytes are the least"),
             ("REASSEMBLE_KEY_FILE", "/no/such", "No such file or directory (os error 2)"),
             ("REASSEMBLE_LOG_LEVEL", "loud", "write error, warn, info, debug or off"),
+            ("REASSEMBLE_REDACT_HEADER", "x-a: 1", "write names alone, such as x-session,x-token"),
         ] {
             assert_eq!(config(&[(name, value)]).map(drop), Err(format!("invalid value '{value}' for {name}: {why}")));
+        }
+        for (name, value, why) in [
+            ("REASSEMBLE_COMPRESSION_LEVEL", "10", "must lie between 1 and 9 for gzip"),
+            ("REASSEMBLE_SPOOL_LIMIT", "1KiB", "must be at least 1MiB"),
+            ("REASSEMBLE_MEMORY", "1KiB", "must be at least 1MiB"),
+        ] {
+            assert_eq!(config(&[(name, value)]).map(drop), Err(format!("{name} {why}")));
         }
     }
 }

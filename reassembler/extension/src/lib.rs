@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use reassemble_pipeline::run::StatusBoard;
+use tracing::level_filters::LevelFilter;
 
 use crate::config::{Config, ConfigError};
 use crate::extensions_api::{ApiError, Event, ExtensionsApi};
@@ -49,7 +50,7 @@ enum Failure {
 pub fn main() -> ExitCode {
     memory::hold_little();
     let config = Config::from_environment();
-    log::open(config.as_ref().map_or("info", |config| &config.log_level));
+    log::open(config.as_ref().map_or(LevelFilter::INFO, |config| config.log_level.0));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     match runtime.map_err(Failure::Start).and_then(|runtime| runtime.block_on(run(config))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,8 +75,8 @@ async fn run(config: Result<Config, ConfigError>) -> Result<(), Failure> {
             return Err(error.into());
         }
     };
-    for variable in &config.unknown {
-        tracing::warn!("environment variable {} is no setting of this extension", variable.escape_debug());
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
     }
     let board = Arc::new(StatusBoard::default());
     let (flush_timeout, policy) = (config.flush_timeout, config.flush);

@@ -7,8 +7,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Opens the log at a level. Of other people's crates only errors are logged.
-pub(crate) fn open(level: &str) {
-    let level = level.parse().unwrap_or(LevelFilter::INFO);
+pub(crate) fn open(level: LevelFilter) {
     let targets = Targets::new().with_default(level.min(LevelFilter::ERROR)).with_target("reassemble", level);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

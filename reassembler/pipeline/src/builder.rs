@@ -17,13 +17,12 @@ use tokio::sync::mpsc;
 
 use crate::config::{CloudWatchConfig, Compression, Config, DestinationConfig, StoreConfig};
 use crate::core::{Clock, Commits, Core, CoreMessage, Files, Flushes, Waker};
-use crate::deliver::Deliveries;
+use crate::deliver::{Deliveries, Noter};
 use crate::forward::{Admission, Fed, Feed, Forwarder};
 use crate::input_row;
 use crate::intake::{Intake, IntakeConfig};
 use crate::ledger::Ledger;
 use crate::log_groups::{FIRST_GROUP_ID, LogGroups};
-use crate::merge::Noter;
 use crate::objects::Objects;
 use crate::patient::PatientSpool;
 use crate::process::Processor;
@@ -383,8 +382,11 @@ fn open_tail(config: &Config, records: Vec<(InputId, Vec<u8>)>, waker: Waker) ->
     Ok(Tail::open(tail, records, next_id, Arc::new(move || waker.wake()), Instant::now())?)
 }
 
-/// The destination, ready for puts; nothing is sent yet.
-pub(crate) async fn connect(to: &DestinationConfig) -> Result<Destination, StoreError> {
+/// The destination, ready to be asked; nothing is sent yet.
+///
+/// # Errors
+/// Where there is no region or nothing that gives credentials.
+pub async fn connect(to: &DestinationConfig) -> Result<Destination, StoreError> {
     Ok(match to {
         DestinationConfig::Dir(root) => Destination::Dir(DirStore::new(DirConfig::new(root))),
         DestinationConfig::S3 { bucket, prefix, options } => {

@@ -108,12 +108,6 @@ pub struct Retention {
     pub incomplete_days: u32,
 }
 
-impl Default for Retention {
-    fn default() -> Self {
-        Retention { normal_days: 30, errors_days: 90, incomplete_days: 7 }
-    }
-}
-
 /// Options of an S3 destination beyond bucket and prefix.
 #[derive(Clone, Debug, Default)]
 pub struct S3Options {

@@ -3,6 +3,7 @@
 //! What was delivered cannot be asked for again. So the deliverer is held back where the queue is full, never shed; and it can have everything made
 //! durable and stored at once, before the process is frozen or ends.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, SyncSender};
@@ -14,7 +15,6 @@ use crate::builder::{Builder, FIRST_PASSING_ID};
 use crate::config::Config;
 use crate::core::Waker;
 use crate::intake::Intake;
-use crate::merge::Noter;
 use crate::queue::{Popped, Receiver, Sender, queue};
 use crate::run::{Run, RunError, StatusBoard};
 
@@ -34,12 +34,14 @@ pub fn deliver(config: Config, status: Arc<StatusBoard>) -> Result<(Run, Deliver
     start(Builder::new(config, status)?)
 }
 
-/// The same, with every object's key noted before the object is stored. Where one cannot be noted, nothing more is stored.
-pub(crate) fn deliver_noting(
-    config: Config,
-    status: Arc<StatusBoard>,
-    noter: Noter,
-) -> Result<(Run, Deliverer), RunError> {
+/// Notes a key, durably, before its object is stored.
+pub type Noter = Arc<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
+
+/// The same as [`deliver`], with every object's key noted before the object is stored. Where one cannot be noted, nothing more is stored.
+///
+/// # Errors
+/// As [`deliver`].
+pub fn deliver_noting(config: Config, status: Arc<StatusBoard>, noter: Noter) -> Result<(Run, Deliverer), RunError> {
     let mut builder = Builder::new(config, status)?;
     builder.noter = Some(noter);
     start(builder)

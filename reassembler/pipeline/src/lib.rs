@@ -3,7 +3,7 @@
 //! The **core** thread ([`core`](crate::core)) reads and assembles; the **store** thread ([`store_thread`](crate::store_thread)) processes,
 //! compresses and commits; a small tokio runtime uploads. The wrapper and pass-through have a thread more for each stream
 //! ([`forward`](crate::forward)), which never waits for the others. Lines that
-//! other code has are delivered ([`deliver`]); so are those that stored pieces of exchanges are taken back to ([`merge`]).
+//! other code has are delivered ([`deliver`]).
 
 mod builder;
 mod check;
@@ -19,7 +19,6 @@ mod intake;
 pub mod ledger;
 mod lines;
 mod log_groups;
-pub mod merge;
 mod objects;
 mod patient;
 mod process;
@@ -28,8 +27,8 @@ pub mod run;
 mod signatures;
 mod state_dir;
 mod store_thread;
-mod stored_objects;
-pub mod verify;
 
+pub use builder::connect;
 pub use check::{Check, check};
-pub use deliver::{Deliverer, Flushed, deliver};
+pub use deliver::{Deliverer, Flushed, Noter, deliver, deliver_noting};
+pub use state_dir::root as state_root;

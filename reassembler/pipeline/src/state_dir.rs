@@ -22,8 +22,8 @@ const SYSTEM: &str = "/var/lib/reassemble";
 /// How many pipes may run at once on one default state.
 pub(crate) const PIPE_SLOTS: u32 = 64;
 
-/// The folder of all state for a destination.
-pub(crate) fn root(to: &DestinationConfig) -> PathBuf {
+/// The folder of all state for a destination, where nobody names one.
+pub fn root(to: &DestinationConfig) -> PathBuf {
     match to {
         DestinationConfig::Dir(path) => path.join(IN_DESTINATION),
         DestinationConfig::S3 { bucket, prefix, .. } => base().join(bucket_folder(bucket, prefix)),
@@ -33,11 +33,6 @@ pub(crate) fn root(to: &DestinationConfig) -> PathBuf {
 /// The folder for files, which are found again by position.
 pub(crate) fn for_files(to: &DestinationConfig) -> PathBuf {
     root(to).join("main")
-}
-
-/// The folder of merges: beside what readers keep, within a state directory that was named too.
-pub(crate) fn for_merge(to: &DestinationConfig, named: Option<&Path>) -> PathBuf {
-    named.map_or_else(|| root(to), Path::to_owned).join("merge")
 }
 
 /// The folder of one pipe, counted from 1.

@@ -38,7 +38,7 @@ fn config(to: DestinationConfig, state: &Path) -> Config {
             spool_limit_bytes: 1 << 30,
             memory_bytes: 4 << 20,
             inline_body_bytes: 1 << 20,
-            retention: Retention::default(),
+            retention: Retention { normal_days: 30, errors_days: 90, incomplete_days: 7 },
             commit_interval: Duration::from_secs(3600),
             retry_max_delay: Duration::from_secs(3600),
             file_mode: 0o644,

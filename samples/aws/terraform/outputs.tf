@@ -8,7 +8,17 @@ output "policy_arn" {
   value       = aws_iam_policy.write_captures.arn
 }
 
-output "destination" {
-  description = "REASSEMBLE_TO of functions with the layer"
-  value       = local.destination
+output "environment" {
+  description = "The variables of functions with the layer"
+  value       = local.environment
+}
+
+output "merge_policy_arn" {
+  description = "For whoever runs `reassemble merge`, beside the other policy"
+  value       = aws_iam_policy.merge_captures.arn
+}
+
+output "undelivered_queue" {
+  description = "Where batches wait that the forwarder could not store"
+  value       = aws_sqs_queue.undelivered.url
 }

@@ -4,9 +4,14 @@ variable "bucket" {
 }
 
 variable "prefix" {
-  description = "What the keys of all objects begin with, without slashes at its ends"
+  description = "What the keys of all objects begin with"
   type        = string
   default     = "captures"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*$", var.prefix))
+    error_message = "Parts of letters, digits and _ . = - with single slashes between them."
+  }
 }
 
 variable "name" {
@@ -27,13 +32,43 @@ variable "architecture" {
 }
 
 variable "retention_days" {
-  description = "The retention classes in use: of incomplete exchanges, of complete ones, and of errors"
-  type        = list(number)
-  default     = [7, 30, 90]
+  description = "Days for which complete exchanges are kept"
+  type        = number
+  default     = 30
+}
+
+variable "retention_errors_days" {
+  description = "Days for which exchanges that failed are kept"
+  type        = number
+  default     = 90
+}
+
+variable "retention_incomplete_days" {
+  description = "Days for which incomplete exchanges are kept, and within which `reassemble merge` has to have joined pieces"
+  type        = number
+  default     = 7
+}
+
+variable "kms_key_arn" {
+  description = "The key that objects are encrypted with; null for the bucket's own"
+  type        = string
+  default     = null
 }
 
 variable "forwarded_log_groups" {
   description = "Log groups whose lines the forwarder reads; not those of functions with the layer, which would be captured twice"
   type        = list(string)
   default     = []
+
+  # The forwarder's own log group begins so. Subscribed to that, it would call itself for ever.
+  validation {
+    condition     = alltrue([for group in var.forwarded_log_groups : !startswith(group, "/reassemble/")])
+    error_message = "A log group that begins with /reassemble/ is a forwarder's own."
+  }
+}
+
+variable "forwarder_concurrency" {
+  description = "Environments that the forwarder has at most, which are set apart from the account's; -1 for as many as there is work for"
+  type        = number
+  default     = -1
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Records the streams: the sample functions (samples/lambda) under their runtime clients, as check.py there runs them.
 
-    record.py        writes every stream, and expected.json
+    record.py [FUNCTION-LANGUAGE…]    writes every stream unless some are named, and expected.json
 
 Not deterministic: ids and times are those of the recording. What is recorded was judged before; paths of the machine become those of Lambda.
 """
@@ -9,6 +9,7 @@ Not deterministic: ids and times are those of the recording. What is recorded wa
 import json
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -17,7 +18,7 @@ ROOT = SAMPLES.parent
 sys.path.insert(0, str(SAMPLES / "lambda"))
 
 from check import FORMATS, Trial, called, summary  # noqa: E402
-from languages import CLASSES, LANGUAGES  # noqa: E402
+from languages import LANGUAGES  # noqa: E402
 
 # The longest first, for one may hold another.
 PATHS = {
@@ -50,20 +51,23 @@ def laid_out(expected):
     return "{\n" + ",\n".join(streams) + "\n}\n"
 
 
-def main():
-    expected = {}
+def main(named):
+    file = HERE / "expected.json"
+    expected = json.loads(file.read_text(encoding="utf-8")) if named else {}
     server = called()
     for language, kind in LANGUAGES.items():
+        wanted = [name for name in kind.functions if not named or f"{name}-{language}" in named]
+        if not wanted:
+            continue
         with tempfile.TemporaryDirectory() as place:
             kind.build(Path(place))
-            for name in CLASSES:
-                for log_format in FORMATS:
-                    file = f"{name}-{language}.{log_format.lower()}.ndjson"
-                    text, expected[file] = recorded(language, name, log_format, Path(place), server)
-                    (HERE / file).write_text(text, encoding="utf-8")
-                    print(f"{len(text):8} {file}")
-    (HERE / "expected.json").write_text(laid_out(expected), encoding="utf-8")
+            for name, log_format in product(wanted, FORMATS):
+                stream = HERE / f"{name}-{language}.{log_format.lower()}.ndjson"
+                text, expected[stream.name] = recorded(language, name, log_format, Path(place), server)
+                stream.write_text(text, encoding="utf-8")
+                print(f"{len(text):8} {stream.name}")
+    file.write_text(laid_out(expected), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

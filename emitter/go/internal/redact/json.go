@@ -6,10 +6,16 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/reassemble/reassemble/emitter/go/internal/line"
 )
 
-// maxDepth is how many arrays and objects may be nested.
-const maxDepth = 128
+const (
+	// maxDepth is how many arrays and objects may be nested.
+	maxDepth = 128
+	// maxTexts is how many texts that are JSON themselves are looked through within one another: a queue's event that brings a topic's message has two.
+	maxTexts = 4
+)
 
 // JSON gives a body of one or several JSON values as it may be captured: what stands under a listed name, of whatever type, becomes a text.
 // It is false where the body is not JSON, or nested too deep.
@@ -21,12 +27,12 @@ func (r *Redactor) JSON(body []byte) ([]byte, bool) {
 		// Nothing is listed, however the text is read.
 		return body, true
 	}
-	return r.withoutSecrets(body)
+	return r.withoutSecrets(body, 0)
 }
 
-// withoutSecrets reads a body whether a name may stand in it or not.
-func (r *Redactor) withoutSecrets(body []byte) ([]byte, bool) {
-	s := scan{in: body, redactor: r}
+// withoutSecrets reads JSON that stands in so many texts, whether a name may stand in it or not.
+func (r *Redactor) withoutSecrets(body []byte, texts int) ([]byte, bool) {
+	s := scan{in: body, redactor: r, texts: texts}
 	for s.space(); s.at < len(s.in); s.space() {
 		if !s.value(0) {
 			return nil, false
@@ -43,7 +49,9 @@ type scan struct {
 	in       []byte
 	at       int
 	redactor *Redactor
-	out      []byte
+	// texts is in how many texts the input stands.
+	texts int
+	out   []byte
 	// name has room for one in lowercase.
 	name []byte
 	// copied is up to where the input stands in out.
@@ -84,8 +92,7 @@ func (s *scan) value(depth int) bool {
 	case b == '[':
 		return depth < maxDepth && s.array(depth+1)
 	case b == '"':
-		_, ok := s.text()
-		return ok
+		return s.textValue()
 	case b == 't':
 		return s.word("true")
 	case b == 'f':
@@ -95,6 +102,36 @@ func (s *scan) value(depth int) bool {
 	default:
 		return s.number()
 	}
+}
+
+// textValue reads a string that is a value, and leaves out what is secret in JSON that it holds.
+func (s *scan) textValue() bool {
+	start := s.at
+	text, ok := s.text()
+	if !ok {
+		return false
+	}
+	if kept, ok := s.within(text); ok {
+		s.out = append(s.out, s.in[s.copied:start]...)
+		s.out = line.AppendString(s.out, string(kept))
+		s.copied = s.at
+	}
+	return true
+}
+
+// within gives what a string says, which has its quotes here, without its secrets. It is false where that is no JSON or has none.
+func (s *scan) within(text []byte) ([]byte, bool) {
+	// JSON that has names has quotes, and those have escapes here.
+	if s.texts == maxTexts || strings.IndexByte(`{[ \`, text[1]) < 0 || bytes.IndexByte(text, '\\') < 0 {
+		return nil, false
+	}
+	said := unescaped(text)
+	start := bytes.TrimLeft(said, " \t\n\r")
+	if len(start) == 0 || start[0] != '{' && start[0] != '[' {
+		return nil, false
+	}
+	kept, ok := s.redactor.withoutSecrets(said, s.texts+1)
+	return kept, ok && !bytes.Equal(kept, said)
 }
 
 func (s *scan) object(depth int) bool {
@@ -239,13 +276,18 @@ func (s *scan) digits() bool {
 // isSecret tells whether a name, as it stands between its quotes, is listed.
 func (s *scan) isSecret(name []byte) bool {
 	if bytes.IndexByte(name, '\\') >= 0 {
-		var unescaped string
-		// The string was read strictly, so that this can't fail.
-		_ = json.Unmarshal(slices.Concat([]byte{'"'}, name, []byte{'"'}), &unescaped)
-		name = []byte(unescaped)
+		name = unescaped(slices.Concat([]byte{'"'}, name, []byte{'"'}))
 	} else if !s.redactor.inJSON().finds(name) {
 		return false
 	}
 	s.name = appendLower(s.name[:0], name)
 	return s.redactor.isName(s.name)
+}
+
+// unescaped gives what a string says, which has its quotes here.
+func unescaped(text []byte) []byte {
+	var said string
+	// It was read strictly, so that this can't fail.
+	_ = json.Unmarshal(text, &said)
+	return []byte(said)
 }

@@ -12,7 +12,7 @@ import (
 // words are what random documents are made of: half of them are JSON in some places.
 var words = []string{
 	"{", "}", "[", "]", ",", ":", `"a"`, `"pwd"`, `"p\u0077d"`, `"x\"`, "0", "01", "-1.5e+3", "1.", "true", "null", "nul", " ", "\n", `"é"`, "\xff", `{"a":1}`,
-	`{"pwd":[1,{"b":2}]}`, `[{"token":"x"}]`,
+	`{"pwd":[1,{"b":2}]}`, `[{"token":"x"}]`, `"{\"pwd\":1}"`, `"\n[{\"a\":\"{\\\"pwd\\\":1}\"}]"`,
 }
 
 func TestWhatIsTakenForJSONIsJSONAndStaysIt(t *testing.T) {
@@ -25,7 +25,7 @@ func TestWhatIsTakenForJSONIsJSONAndStaysIt(t *testing.T) {
 			text.WriteString(words[random.IntN(len(words))])
 		}
 		body := []byte(text.String())
-		redacted, ok := r.withoutSecrets(bytes.Clone(body))
+		redacted, ok := r.withoutSecrets(bytes.Clone(body), 0)
 		if json.Valid(body) && utf8.Valid(body) {
 			valid++
 			if !ok || !json.Valid(redacted) {
@@ -35,7 +35,7 @@ func TestWhatIsTakenForJSONIsJSONAndStaysIt(t *testing.T) {
 		if !ok {
 			continue
 		}
-		again, ok := r.withoutSecrets(bytes.Clone(redacted))
+		again, ok := r.withoutSecrets(bytes.Clone(redacted), 0)
 		if !ok || !bytes.Equal(again, redacted) {
 			t.Fatalf("%q became %q, and again %q", body, redacted, again)
 		}

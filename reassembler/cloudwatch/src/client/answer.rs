@@ -1,5 +1,6 @@
 //! What the service answers: pages, and errors by their kind.
 
+use reassemble_store::aws::shown;
 use serde::Deserialize;
 
 use crate::error::LogsError;
@@ -89,9 +90,6 @@ struct Told {
     message: Option<String>,
 }
 
-/// So much of the service's words is shown.
-const MAX_DETAIL_CHARS: usize = 300;
-
 impl Answer {
     /// The answer, where it is none of an error.
     pub(super) fn checked(self, asked: Asked<'_>) -> Result<Self, LogsError> {
@@ -169,11 +167,6 @@ fn told(token: Option<String>) -> Option<String> {
 fn foreign(asked: Asked<'_>, detail: &str) -> LogsError {
     let detail = shown(&format!("the answer is not the service's: {detail}"));
     LogsError::Unreachable { place: asked.place.to_owned(), detail }
-}
-
-/// The service's words as a terminal and a log can bear them.
-fn shown(detail: &str) -> String {
-    detail.chars().take(MAX_DETAIL_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

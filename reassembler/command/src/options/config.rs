@@ -10,20 +10,18 @@ use reassemble_pipeline::config::{
     CloudWatchConfig, Config, DestinationConfig, InputConfig, ObjectsConfig, ProcessConfig, Retention, S3Options,
     SigningConfig, StoreConfig,
 };
+use reassemble_settings::key_file::KeyFile;
+use reassemble_settings::ranges;
+use reassemble_settings::values::{Bucket, Destination};
+use reassemble_settings::words::Checksums;
 
-use super::keys;
 use super::layers::Resolved;
-use super::values::{Checksums, CompressionName, Destination};
 use crate::failure::Failure;
 
 /// Shortest `--max-line`: what an emitter writes unless told otherwise must fit.
 const LEAST_MAX_LINE_BYTES: u64 = 4_096;
 /// Longest `--max-line`: a line is held in memory.
 const MOST_MAX_LINE_BYTES: u64 = 1 << 30;
-/// Smallest `--spool-limit`: below it, single compressed blocks would fill the spool.
-const LEAST_SPOOL_LIMIT_BYTES: u64 = 1 << 20;
-/// Least memory: below it every capture would go to disk and come back.
-const LEAST_MEMORY_BYTES: usize = 1 << 20;
 
 /// What is read, beside settings.
 #[derive(Debug)]
@@ -168,10 +166,16 @@ pub(crate) fn signing(resolved: &Resolved) -> Result<Option<SigningConfig>, Fail
         }
         return Ok(None);
     };
-    let keys = keys::read(path).map_err(|why| {
+    let file = KeyFile::read(path).map_err(|why| {
         Failure::Usage(format!("invalid value '{}' for {}: {why}", path.display(), resolved.name_of("key-file")))
     })?;
-    Ok(Some(SigningConfig { keys, max_age: lines.sig_max_age.map(|age| age.0) }))
+    if file.is_everyones {
+        tracing::warn!(
+            "everyone on this machine may read or change the keys in {path}: chmod 600 {path}",
+            path = path.display()
+        );
+    }
+    Ok(Some(SigningConfig { keys: file.keys, max_age: lines.sig_max_age.map(|age| age.0) }))
 }
 
 /// The longest line of the settings, in bytes.
@@ -192,32 +196,7 @@ pub(crate) fn max_line_bytes(resolved: &Resolved) -> Result<usize, Failure> {
 /// Settings out of range.
 pub(crate) fn store(resolved: &Resolved, to: DestinationConfig) -> Result<StoreConfig, Failure> {
     let storage = &resolved.settings.storage;
-    if storage.batch_bytes.0 == 0 {
-        return usage(format!("{} must be more than nothing", resolved.name_of("batch-bytes")));
-    }
-    if storage.spool_limit.0 < LEAST_SPOOL_LIMIT_BYTES {
-        return usage(format!("{} must be at least 1MiB", resolved.name_of("spool-limit")));
-    }
-    let memory_bytes = usize::try_from(storage.memory.0).unwrap_or(usize::MAX);
-    if memory_bytes < LEAST_MEMORY_BYTES {
-        return usage(format!("{} must be at least 1MiB", resolved.name_of("memory")));
-    }
-    if let Some(level) = storage.compression_level {
-        let (name, most) = match storage.compression {
-            CompressionName::Gzip => ("gzip", 9),
-            CompressionName::Zstd => ("zstd", 22),
-            CompressionName::None => {
-                return usage(format!("{} means nothing without compression", resolved.name_of("compression-level")));
-            }
-        };
-        if !(1..=most).contains(&level) {
-            return usage(format!(
-                "{} must lie between 1 and {most} for {name}",
-                resolved.name_of("compression-level")
-            ));
-        }
-    }
-    Ok(StoreConfig {
+    let config = StoreConfig {
         to,
         state: storage.state.clone(),
         batch_bytes: storage.batch_bytes.0,
@@ -225,23 +204,19 @@ pub(crate) fn store(resolved: &Resolved, to: DestinationConfig) -> Result<StoreC
         compression: storage.compression.into(),
         compression_level: storage.compression_level,
         spool_limit_bytes: storage.spool_limit.0,
-        memory_bytes,
+        memory_bytes: usize::try_from(storage.memory.0).unwrap_or(usize::MAX),
         inline_body_bytes: resolved.settings.content.inline_body.0,
         retention: retention(resolved),
         commit_interval: storage.commit_interval.0,
         retry_max_delay: storage.retry_max_delay.0,
         file_mode: storage.file_mode.0,
-        folder_mode: folder_mode(resolved)?,
+        folder_mode: storage.folder_mode.0,
         accept_damage: storage.accept_damage,
-    })
-}
-
-fn folder_mode(resolved: &Resolved) -> Result<u32, Failure> {
-    let mode = resolved.settings.storage.folder_mode.0;
-    if mode & 0o100 == 0 {
-        return usage(format!("{} must let the owner enter (x), such as 0750", resolved.name_of("folder-mode")));
+    };
+    match ranges::check(&config) {
+        Ok(()) => Ok(config),
+        Err(misfit) => usage(format!("{} {misfit}", resolved.name_of(misfit.key))),
     }
-    Ok(mode)
 }
 
 /// The retention classes of the settings.
@@ -276,8 +251,8 @@ pub(crate) fn destination(resolved: &Resolved) -> Result<DestinationConfig, Fail
 fn place(resolved: &Resolved) -> DestinationConfig {
     match &resolved.settings.destination.to {
         Destination::Dir(path) => DestinationConfig::Dir(path.clone()),
-        Destination::S3 { bucket, prefix } => {
-            DestinationConfig::S3 { bucket: bucket.clone(), prefix: prefix.clone(), options: s3_options(resolved) }
+        Destination::S3(Bucket { name, prefix }) => {
+            DestinationConfig::S3 { bucket: name.clone(), prefix: prefix.clone(), options: s3_options(resolved) }
         }
     }
 }
@@ -285,8 +260,8 @@ fn place(resolved: &Resolved) -> DestinationConfig {
 /// Objects that are named as a file.
 fn objects(resolved: &Resolved, name: &str) -> Result<ObjectsConfig, Failure> {
     match name.parse() {
-        Ok(Destination::S3 { bucket, prefix }) => {
-            Ok(ObjectsConfig { bucket, key: prefix, options: s3_options(resolved) })
+        Ok(Destination::S3(Bucket { name: bucket, prefix: key })) => {
+            Ok(ObjectsConfig { bucket, key, options: s3_options(resolved) })
         }
         Ok(Destination::Dir(_)) => usage(format!("cannot read '{name}': write s3://bucket/prefix")),
         Err(why) => usage(format!("cannot read '{name}': {why}")),

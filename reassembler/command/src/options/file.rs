@@ -7,11 +7,11 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use reassemble_settings::nearest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::layers::{Kind, Layer, Origin, Raw, known};
-use super::nearest::nearest;
 use crate::failure::Failure;
 
 /// The file that is read where none is named.

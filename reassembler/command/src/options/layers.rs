@@ -13,12 +13,11 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, Parser as _};
+use reassemble_settings::variables::variable;
+use reassemble_settings::words::Switch;
 
 use super::settings::Settings;
 use crate::failure::Failure;
-
-/// Before the name of every environment variable of ours.
-pub(crate) const VARIABLE_PREFIX: &str = "REASSEMBLE_";
 
 /// How a setting may be written in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +46,6 @@ pub(crate) struct Known {
     default: Option<String>,
     /// The parser's id for it.
     id: String,
-}
-
-/// The environment variable of a key.
-pub(crate) fn variable(key: &str) -> String {
-    format!("{VARIABLE_PREFIX}{}", key.to_ascii_uppercase().replace('-', "_"))
 }
 
 /// All settings, in the order in which they are declared.
@@ -245,13 +239,7 @@ fn toml_value(kind: Kind, values: &[OsString]) -> String {
     let quoted = |value: &OsString| toml::Value::String(value.to_string_lossy().into_owned()).to_string();
     match (kind, values) {
         (Kind::List, values) => format!("[{}]", values.iter().map(quoted).collect::<Vec<_>>().join(", ")),
-        (Kind::Switch, [value]) => {
-            let on = matches!(
-                value.to_string_lossy().to_ascii_lowercase().as_str(),
-                "true" | "t" | "yes" | "y" | "on" | "1"
-            );
-            on.to_string()
-        }
+        (Kind::Switch, [value]) => value.to_string_lossy().parse().is_ok_and(|Switch(on)| on).to_string(),
         (_, values) => values.first().map(quoted).unwrap_or_default(),
     }
 }

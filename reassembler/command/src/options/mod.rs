@@ -7,18 +7,16 @@
 //!    [`Settings`](settings::Settings);
 //! 3. [`config`] checks what settings mean together, and makes the `Config`.
 //!
-//! Settings are declared in [`settings`] alone: what a flag accepts, its variable and its key in the file accept too.
+//! Settings are declared in [`settings`] alone: what a flag accepts, its variable and its key in the file accept too. What values are, and what
+//! they mean together for any program, is [`reassemble_settings`]'s.
 
 pub(crate) mod args;
 pub(crate) mod config;
 pub(crate) mod environment;
 pub(crate) mod file;
-mod keys;
 pub(crate) mod layers;
 pub(crate) mod merge;
 pub(crate) mod moment;
-mod nearest;
-pub(crate) mod quantities;
 pub(crate) mod settings;
 pub(crate) mod values;
 pub(crate) mod verify;

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::quantities::Span;
-use super::values::{BadValue, bad};
+use reassemble_settings::quantities::Span;
+use reassemble_settings::{BadValue, bad};
 
 /// Milliseconds since the Unix epoch: `2026-11-22T05:00:00Z` (RFC 3339), or `24h` for so long before now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

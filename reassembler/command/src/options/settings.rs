@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser};
+use reassemble_settings::defaults;
+use reassemble_settings::quantities::{Bytes, Days, Interval, Mode, Span};
+use reassemble_settings::values::{Destination, Endpoint, FieldName, StorageClass};
+use reassemble_settings::words::{Checksums, CompressionName};
 
 use super::moment::Moment;
-use super::quantities::{Bytes, Days, Interval, Mode, Span};
-use super::values::{
-    Checksums, CompressionName, Destination, Endpoint, Envelope, FieldName, ListenAddr, LogFormat, LogLevel,
-    StorageClass, SummaryFormat,
-};
+use super::values::{Envelope, ListenAddr, LogFormat, LogLevel, SummaryFormat};
 
 /// All settings, typed and each in its range. What they mean together is validated by [`config`](super::config).
 #[derive(Debug, Parser)]
@@ -121,7 +121,7 @@ pub(crate) struct LineArgs {
     pub(crate) max_line: Bytes,
 
     /// How long a capture stays open after its last chunk, until it is stored as incomplete
-    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    #[arg(long, value_name = "DURATION", default_value = defaults::TIMEOUT)]
     pub(crate) timeout: Interval,
 
     /// Take signed capture lines only, by the keys in this file; unsigned and forged ones are counted as bad_sig
@@ -171,7 +171,7 @@ pub(crate) struct DestinationArgs {
     pub(crate) s3_sse_kms: Option<String>,
 
     /// When uploads carry a checksum
-    #[arg(long, value_name = "WHEN", default_value = "always", hide_short_help = true)]
+    #[arg(long, value_name = "WHEN", default_value = defaults::S3_CHECKSUMS, hide_short_help = true)]
     pub(crate) s3_checksums: Checksums,
 }
 
@@ -186,7 +186,7 @@ pub(crate) struct StorageArgs {
     pub(crate) state: Option<PathBuf>,
 
     /// Uncompressed size at which a batch is stored
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", default_value = defaults::BATCH_BYTES, hide_short_help = true)]
     pub(crate) batch_bytes: Bytes,
 
     /// Age at which a batch is stored
@@ -194,7 +194,7 @@ pub(crate) struct StorageArgs {
     pub(crate) batch_age: Span,
 
     /// Compression of batches
-    #[arg(long, value_name = "KIND", default_value = "gzip")]
+    #[arg(long, value_name = "KIND", default_value = defaults::COMPRESSION)]
     pub(crate) compression: CompressionName,
 
     /// Level of compression: 1 to 9 for gzip (1 unless set), 1 to 22 for zstd (2 unless set)
@@ -240,15 +240,15 @@ pub(crate) struct StorageArgs {
 #[command(next_help_heading = "Retention")]
 pub(crate) struct RetentionArgs {
     /// How long complete exchanges are to be kept: names their class, for `reassemble lifecycle`
-    #[arg(long, value_name = "DAYS", default_value = "30d")]
+    #[arg(long, value_name = "DAYS", default_value = defaults::RETENTION)]
     pub(crate) retention: Days,
 
     /// How long exchanges with status 500 and up are to be kept
-    #[arg(long, value_name = "DAYS", default_value = "90d", hide_short_help = true)]
+    #[arg(long, value_name = "DAYS", default_value = defaults::RETENTION_ERRORS, hide_short_help = true)]
     pub(crate) retention_errors: Days,
 
     /// How long incomplete exchanges are to be kept
-    #[arg(long, value_name = "DAYS", default_value = "7d", hide_short_help = true)]
+    #[arg(long, value_name = "DAYS", default_value = defaults::RETENTION_INCOMPLETE, hide_short_help = true)]
     pub(crate) retention_incomplete: Days,
 }
 
@@ -275,11 +275,11 @@ pub(crate) struct ContentArgs {
     pub(crate) no_decode: bool,
 
     /// Largest decoded body; larger ones are stored as captured
-    #[arg(long, value_name = "SIZE", default_value = "8MiB", hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", default_value = defaults::DECODE_LIMIT, hide_short_help = true)]
     pub(crate) decode_limit: Bytes,
 
     /// Largest body kept inside its exchange; larger ones become objects of their own
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", default_value = defaults::INLINE_BODY, hide_short_help = true)]
     pub(crate) inline_body: Bytes,
 }
 
@@ -315,6 +315,6 @@ pub(crate) struct LogArgs {
     pub(crate) log_format: LogFormat,
 
     /// What is logged: error, warn, info, debug, off, or a filter such as info,reassemble_store=debug
-    #[arg(long, value_name = "LEVEL", default_value = "info", hide_short_help = true)]
+    #[arg(long, value_name = "LEVEL", default_value = defaults::LOG_LEVEL, hide_short_help = true)]
     pub(crate) log_level: LogLevel,
 }

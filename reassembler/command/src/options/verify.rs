@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Command};
+use reassemble_settings::quantities::Span;
 
 use super::args::ConfigArgs;
 use super::layers::Resolved;
-use super::quantities::Span;
 use super::settings::{DestinationArgs, LineArgs, LogArgs, ReportArgs};
 use crate::failure::Failure;
 

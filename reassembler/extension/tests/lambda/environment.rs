@@ -13,7 +13,7 @@ use crate::scene::{Scene, binary, patient};
 /// Starts it where it must fail; gives what it told Lambda, and what it said.
 fn refused(configure: impl FnOnce(&mut Command)) -> (Vec<(String, serde_json::Value)>, String) {
     let (platform, dir) = (Platform::start(Options::default()), tempfile::tempdir().unwrap());
-    let mut extension = platform.start_extension(&binary(), dir.path(), configure);
+    let mut extension = platform.start_extension(binary(), dir.path(), configure);
     assert_eq!(extension.ended().code(), Some(1));
     (platform.errors(), extension.words())
 }

@@ -5,7 +5,6 @@
 mod damaged;
 mod delivery;
 mod environment;
-mod figures;
 mod golden;
 mod outages;
 mod scene;

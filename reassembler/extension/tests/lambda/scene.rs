@@ -1,6 +1,6 @@
 //! An environment of Lambda with the extension in it, the way to its bucket, and the check of what is there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,6 @@ pub(crate) struct Scene {
     pub(crate) extension: Process,
     pub(crate) captures: Captures,
     pub(crate) dir: TempDir,
-    /// When the extension's process was started.
-    pub(crate) started: Instant,
     invocations: usize,
 }
 
@@ -45,9 +43,8 @@ impl Scene {
     pub(crate) fn start_with(options: Options, configure: impl FnOnce(&mut Command)) -> Scene {
         let (platform, s3, dir) = (Platform::start(options), S3::start(), tempfile::tempdir().unwrap());
         let gate = Gate::before(s3.address());
-        let started = Instant::now();
         let extension = start(&platform, &gate, &dir, configure);
-        Scene { platform, s3, gate, extension, captures: Captures::default(), dir, started, invocations: 0 }
+        Scene { platform, s3, gate, extension, captures: Captures::default(), dir, invocations: 0 }
     }
 
     /// Resets the environment: the process is killed, and another begins over the same /tmp.
@@ -149,10 +146,9 @@ impl Scene {
     }
 }
 
-/// The extension; for figures, `REASSEMBLE_TEST_EXTENSION` names the binary that goes into the layer.
-pub(crate) fn binary() -> PathBuf {
-    let layer = std::env::var_os("REASSEMBLE_TEST_EXTENSION");
-    layer.unwrap_or_else(|| env!("CARGO_BIN_EXE_reassemble-extension").into()).into()
+/// The extension.
+pub(crate) fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_reassemble-extension"))
 }
 
 /// Gives flushes all the time that they may need on a busy machine.
@@ -161,7 +157,7 @@ pub(crate) fn patient(command: &mut Command) {
 }
 
 fn start(platform: &Platform, gate: &Gate, dir: &TempDir, configure: impl FnOnce(&mut Command)) -> Process {
-    platform.start_extension(&binary(), dir.path(), |command| {
+    platform.start_extension(binary(), dir.path(), |command| {
         command
             .env("REASSEMBLE_TO", "s3://bucket/captures")
             .env("REASSEMBLE_S3_ENDPOINT", gate.url())

@@ -27,13 +27,14 @@ impl Rig {
     fn new(dir: &std::path::Path) -> Rig {
         let (spool, _) = Spool::open(SpoolConfig { min_free_bytes: 0, ..SpoolConfig::new(dir) }).unwrap();
         let (sender, store) = queue(usize::MAX);
+        let retention = Retention { normal_days: 30, errors_days: 90, incomplete_days: 7 };
         let config = IntakeConfig {
             envelope: Envelope::Auto,
             max_line_bytes: 1 << 20,
             timeout: Duration::from_secs(60),
             memory_bytes: MEMORY,
             signing: None,
-            processor: Arc::new(Processor::new(&process(), Retention::default(), 1 << 20).unwrap()),
+            processor: Arc::new(Processor::new(&process(), retention, 1 << 20).unwrap()),
             read_at_us: None,
         };
         let mut intake = Intake::new(config, spool.reader(), &Ledger::default(), HashMap::new(), sender).unwrap();

@@ -21,7 +21,8 @@ fn processor() -> Processor {
         decode_incomplete: true,
         decode_limit_bytes: 10_000,
     };
-    Processor::new(&config, Retention::default(), 1 << 20).unwrap()
+    let retention = Retention { normal_days: 30, errors_days: 90, incomplete_days: 7 };
+    Processor::new(&config, retention, 1 << 20).unwrap()
 }
 
 fn exchange<'a>(headers: &[(&'a str, &'a str)], status: u64) -> Exchange<'a> {

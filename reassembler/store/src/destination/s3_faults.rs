@@ -8,10 +8,8 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 
+use crate::aws::shown;
 use crate::error::StoreError;
-
-/// Longest text of a store that is passed on.
-const MAX_DETAIL_CHARS: usize = 300;
 
 /// Longest time that a store may ask us to stay away.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
@@ -56,15 +54,15 @@ pub(crate) fn answer<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>)
     let code = service.err().code().unwrap_or_default().to_owned();
     let detail = match (code.is_empty(), service.err().message()) {
         (true, _) => format!("HTTP {status}"),
-        (false, None) => format!("HTTP {status} {}", printable(&code)),
-        (false, Some(message)) => format!("HTTP {status} {}: {}", printable(&code), printable(message)),
+        (false, None) => format!("HTTP {status} {}", shown(&code)),
+        (false, Some(message)) => format!("HTTP {status} {}: {}", shown(&code), shown(message)),
     };
     let header = |name| service.raw().headers().get(name);
     let said = |tag| element(service.raw().body().bytes()?, tag);
     let region = || header("x-amz-bucket-region").map(str::to_owned).or_else(|| said("Region"));
     let elsewhere = match region() {
-        Some(region) => Some(format!(" but in {}", printable(&region))),
-        None => said("Endpoint").map(|endpoint| format!(" but at {}", printable(&endpoint))),
+        Some(region) => Some(format!(" but in {}", shown(&region))),
+        None => said("Endpoint").map(|endpoint| format!(" but at {}", shown(&endpoint))),
     };
     let retry_after = header("retry-after").and_then(retry_after);
     Some(Answer { status, code, detail, elsewhere, retry_after })
@@ -157,7 +155,7 @@ fn of_silence<E: Error + 'static>(error: &SdkError<E, HttpResponse>, asked: Aske
     let mut deepest = String::new();
     while let Some(at) = link {
         if at.is::<CredentialsError>() {
-            return StoreError::NoCredentials { place, detail: printable(&chain(at)) };
+            return StoreError::NoCredentials { place, detail: shown(&chain(at)) };
         }
         deepest = at.to_string();
         link = at.source();
@@ -165,9 +163,9 @@ fn of_silence<E: Error + 'static>(error: &SdkError<E, HttpResponse>, asked: Aske
     match error {
         SdkError::TimeoutError(_) => StoreError::Unreachable { place, detail: "no answer in time".into() },
         SdkError::ConstructionFailure(_) => {
-            StoreError::Config(format!("a request to {place} cannot be made: {}", printable(&chain(error))))
+            StoreError::Config(format!("a request to {place} cannot be made: {}", shown(&chain(error))))
         }
-        _ => StoreError::Unreachable { place, detail: printable(&deepest) },
+        _ => StoreError::Unreachable { place, detail: shown(&deepest) },
     }
 }
 
@@ -180,9 +178,4 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         link = at.source();
     }
     text
-}
-
-/// A peer's words: bounded, and without control characters, for they reach a terminal.
-fn printable(text: &str) -> String {
-    text.chars().take(MAX_DETAIL_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -7,13 +7,18 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.time.Duration;
+import java.util.function.Function;
 
 /**
- * Captures the invocations of an AWS Lambda function whose handler takes streams.
+ * Captures the invocations of an AWS Lambda function, whether its handler takes streams or an event's own type.
  *
  * <pre>{@code
  * public void handleRequest(InputStream event, OutputStream answer, Context context) throws IOException {
  *     CaptureLambda.handle(EMITTER, event, answer, (in, out) -> serve(in, out, context));
+ * }
+ *
+ * public SQSBatchResponse handleRequest(SQSEvent event, Context context) {
+ *     return CaptureLambda.handle(EMITTER, event, messages -> serve(messages, context));
  * }
  * }</pre>
  *
@@ -55,46 +60,84 @@ public final class CaptureLambda {
         }
         // Lambda itself holds events and answers whole, for they have a limit.
         byte[] payload = event.readAllBytes();
+        invoke(emitter, payload, isTaken -> {
+            if (!isTaken) {
+                handler.handle(new ByteArrayInputStream(payload), answer);
+                return null;
+            }
+            Answer written = new Answer(answer);
+            handler.handle(new ByteArrayInputStream(payload), written);
+            return written.copy.toByteArray();
+        }, written -> written);
+    }
+
+    /**
+     * Runs a handler of a typed event under capture, within a {@link CaptureContext}. Event and answer are captured as the JSON that Lambda's runtime
+     * reads and writes; where {@code aws-lambda-java-serialization} is not on the class path, they are not captured.
+     *
+     * @param <I> the event's type
+     * @param <O> the answer's type
+     * @param emitter takes the capture
+     * @param event what the function was invoked with
+     * @param handler does the work
+     * @return what the handler answered
+     */
+    public static <I, O> O handle(Emitter emitter, I event, Function<? super I, ? extends O> handler) {
+        if (emitter.shared() == null) {
+            return handler.apply(event);
+        }
+        return CaptureLambda.<O, RuntimeException>invoke(emitter, RuntimeJson.of(event), isTaken -> handler.apply(event), RuntimeJson::of);
+    }
+
+    /** What answers an event; it is told whether its answer is captured. */
+    private interface Work<T, E extends Exception> {
+        T run(boolean isTaken) throws E;
+    }
+
+    /** A payload of null, of the event as of what {@code told} makes of the answer, is none that can be captured. */
+    private static <T, E extends Exception> T invoke(Emitter emitter, byte[] payload, Work<T, E> work, Function<T, byte[]> told) throws E {
         LambdaEvent asked = LambdaEvent.read(payload, "lambda://" + functionName());
         Settings settings = emitter.shared().settings;
         if (asked.isHttp() && !(settings.methods().lets(asked.method()) && settings.paths().lets(asked.path()))) {
-            handler.handle(new ByteArrayInputStream(payload), answer);
-            return;
+            return work.run(false);
         }
         TraceParent trace = TraceParent.parse(Header.first(asked.headers(), "traceparent")).orElseGet(TraceParent::make);
         Capture capture = new Begin(emitter, asked.proto(), asked.method(), asked.url()).inbound().headers(asked.headers()).peer(asked.peer())
                 .trace(trace).parent(null).start();
         CaptureContext before = CaptureContext.enter(new CaptureContext(capture.id().orElse(null), trace));
         try {
-            if (capture.isNone()) {
-                handler.handle(new ByteArrayInputStream(payload), answer);
-            } else {
-                handle(capture, asked, payload, answer, handler);
-            }
+            return capture.isNone() ? work.run(false) : captured(capture, asked, work, told);
         } finally {
             CaptureContext.leave(before);
             flush(emitter);
         }
     }
 
-    private static void handle(Capture capture, LambdaEvent asked, byte[] payload, OutputStream answer, Handler handler) throws IOException {
-        Part request = capture.request();
-        request.filterBody(asked.headers());
-        request.body(asked.body(), 0, asked.body().length);
-        request.end();
+    private static <T, E extends Exception> T captured(Capture capture, LambdaEvent asked, Work<T, E> work, Function<T, byte[]> told) throws E {
+        capture.request().filterBody(asked.headers());
+        end(capture.request(), asked.body());
         Part response = capture.response();
-        Answer written = new Answer(answer);
+        T answer;
         try {
-            handler.handle(new ByteArrayInputStream(payload), written);
-        } catch (IOException | RuntimeException | Error fault) {
+            answer = work.run(true);
+        } catch (Throwable fault) {
             response.fail("handler failed: " + fault.getClass().getName());
             throw fault;
         }
-        LambdaEvent.Answer told = asked.answer(written.copy.toByteArray());
-        response.respond(told.status(), told.headers());
-        response.filterBody(told.headers());
-        response.body(told.body(), 0, told.body().length);
-        response.end();
+        LambdaEvent.Answer answered = asked.answer(told.apply(answer));
+        response.respond(answered.status(), answered.headers());
+        response.filterBody(answered.headers());
+        end(response, answered.body());
+        return answer;
+    }
+
+    private static void end(Part part, byte[] body) {
+        if (body == null) {
+            part.fail("body not captured");
+            return;
+        }
+        part.body(body, 0, body.length);
+        part.end();
     }
 
     private static String functionName() {

@@ -1,24 +1,31 @@
 package io.reassemble.emitter;
 
 import java.nio.charset.StandardCharsets;
+import java.util.regex.Pattern;
 
 /** Puts {@code "[redacted]"} in the place of what JSON holds under listed names (C-3.3); every other byte stays. Reads strictly, by RFC 8259. */
 final class JsonRedactor {
     private static final int MAX_DEPTH = 128;
+    /** Texts that are JSON themselves are looked through so deep within one another: a queue's event that brings a topic's message has two. */
+    private static final int MAX_TEXTS = 4;
+    private static final Pattern LONE_SURROGATE = Pattern.compile("\\p{Cs}");
     private static final byte[] REDACTED = "\"[redacted]\"".getBytes(StandardCharsets.US_ASCII);
 
     private final Redactor redactor;
     private final byte[] json;
     private final int end;
+    /** In how many texts this one stands. */
+    private final int texts;
     private final Bytes out;
     private int at;
     /** Up to where {@code json} has been copied to {@code out} or left out. */
     private int copied;
 
-    private JsonRedactor(Redactor redactor, byte[] json, int end) {
+    private JsonRedactor(Redactor redactor, byte[] json, int end, int texts) {
         this.redactor = redactor;
         this.json = json;
         this.end = end;
+        this.texts = texts;
         this.out = new Bytes(end + 64);
     }
 
@@ -36,15 +43,23 @@ final class JsonRedactor {
         if (!redactor.mayStandIn(json, length)) {
             return body;
         }
-        JsonRedactor reader = new JsonRedactor(redactor, json, length);
-        reader.space();
-        while (reader.at < reader.end) {
-            if (!reader.value(0, false)) {
-                return null;
+        JsonRedactor reader = new JsonRedactor(redactor, json, length, 0);
+        return reader.values() ? reader.done() : null;
+    }
+
+    private boolean values() {
+        space();
+        while (at < end) {
+            if (!value(0, false)) {
+                return false;
             }
-            reader.space();
+            space();
         }
-        return reader.out.put(json, reader.copied, length - reader.copied);
+        return true;
+    }
+
+    private Bytes done() {
+        return out.put(json, copied, end - copied);
     }
 
     private void space() {
@@ -73,7 +88,7 @@ final class JsonRedactor {
         return switch (json[at]) {
             case '{' -> depth < MAX_DEPTH && object(depth + 1, hidden);
             case '[' -> depth < MAX_DEPTH && array(depth + 1, hidden);
-            case '"' -> string();
+            case '"' -> text(hidden);
             case 't' -> word("true");
             case 'f' -> word("false");
             case 'n' -> word("null");
@@ -126,6 +141,43 @@ final class JsonRedactor {
             space();
         } while (skip(','));
         return skip(']');
+    }
+
+    /** Passes a string that is a value; what is secret in JSON that it holds is left out. */
+    private boolean text(boolean hidden) {
+        int start = at;
+        if (!string()) {
+            return false;
+        }
+        String kept = hidden ? null : within(start + 1, at - 1);
+        if (kept != null) {
+            out.put(json, copied, start - copied).quoted(kept);
+            copied = at;
+        }
+        return true;
+    }
+
+    /** What a string that was passed says without its secrets; null where that is no JSON or has none. */
+    private String within(int from, int to) {
+        if (texts == MAX_TEXTS || from == to || "{[ \\".indexOf(json[from]) < 0) {
+            return null;
+        }
+        String said = unescaped(from, to);
+        int begins = 0;
+        while (begins < said.length() && " \n\r\t".indexOf(said.charAt(begins)) >= 0) {
+            begins++;
+        }
+        if (begins == said.length() || "{[".indexOf(said.charAt(begins)) < 0) {
+            return null;
+        }
+        // A lone surrogate becomes U+FFFD, as wherever a text is written.
+        byte[] inner = LONE_SURROGATE.matcher(said).replaceAll("\uFFFD").getBytes(StandardCharsets.UTF_8);
+        JsonRedactor reader = new JsonRedactor(redactor, inner, inner.length, texts + 1);
+        if (!redactor.mayStandIn(inner, inner.length) || !reader.values() || reader.copied == 0) {
+            return null;
+        }
+        Bytes kept = reader.done();
+        return new String(kept.array, 0, kept.length, StandardCharsets.UTF_8);
     }
 
     private boolean string() {

@@ -16,6 +16,7 @@ import java.util.function.UnaryOperator;
  *
  * @param isVersion2 whether an answer without a status is a body by itself
  * @param peer null where it is not told
+ * @param body null where it is not known
  */
 record LambdaEvent(
         boolean isHttp, boolean isVersion2, String proto, String method, String path, String url, String peer, List<Header> headers, byte[] body) {
@@ -24,10 +25,10 @@ record LambdaEvent(
     /** What an answer says of a response; a status of null is not known. */
     record Answer(Object status, List<Header> headers, byte[] body) {}
 
-    /** Reads an event; one that is odd is captured as it stands. */
+    /** Reads an event; one that is odd is captured as it stands, and of null it is known that it came. */
     static LambdaEvent read(byte[] payload, String functionUrl) {
         try {
-            Map<?, ?> event = EventJson.object(new String(payload, StandardCharsets.UTF_8));
+            Map<?, ?> event = object(payload);
             if (event.get("requestContext") instanceof Map<?, ?> about) {
                 if (about.get("http") instanceof Map<?, ?> http && http.get("method") instanceof String) {
                     return version2(event, about, http);
@@ -40,6 +41,10 @@ record LambdaEvent(
             // It is told as what it is: some JSON that the function was invoked with.
         }
         return new LambdaEvent(false, false, "lambda", "invoke", "", functionUrl, null, JSON, payload);
+    }
+
+    private static Map<?, ?> object(byte[] payload) {
+        return payload == null ? Map.of() : EventJson.object(new String(payload, StandardCharsets.UTF_8));
     }
 
     private static LambdaEvent version2(Map<?, ?> event, Map<?, ?> about, Map<?, ?> http) {
@@ -133,13 +138,13 @@ record LambdaEvent(
         return texts;
     }
 
-    /** Reads what the handler answered. */
+    /** Reads what the handler answered; of null it is known that it came. */
     Answer answer(byte[] payload) {
         if (!isHttp) {
             return new Answer("OK", JSON, payload);
         }
         try {
-            Map<?, ?> answer = EventJson.object(new String(payload, StandardCharsets.UTF_8));
+            Map<?, ?> answer = object(payload);
             if (answer.containsKey("statusCode")) {
                 List<Header> headers = headers(answer);
                 texts(answer.get("cookies")).forEach(cookie -> headers.add(new Header("set-cookie", cookie)));

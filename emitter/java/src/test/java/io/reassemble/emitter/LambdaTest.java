@@ -3,15 +3,24 @@ package io.reassemble.emitter;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.amazonaws.services.lambda.runtime.events.APIGatewayProxyRequestEvent;
+import com.amazonaws.services.lambda.runtime.events.APIGatewayProxyResponseEvent;
+import com.amazonaws.services.lambda.runtime.events.APIGatewayV2HTTPEvent;
+import com.amazonaws.services.lambda.runtime.events.APIGatewayV2HTTPResponse;
+import com.amazonaws.services.lambda.runtime.events.ApplicationLoadBalancerRequestEvent;
+import com.amazonaws.services.lambda.runtime.events.SQSBatchResponse;
+import com.amazonaws.services.lambda.runtime.events.SQSEvent;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class LambdaTest {
@@ -144,5 +153,89 @@ class LambdaTest {
                 (in, out) -> out.write(in.readNBytes(1)));
         assertEquals("{", answer.toString(StandardCharsets.UTF_8));
         assertEquals(List.of(), kept.now().captures);
+    }
+
+    @Test
+    void aTypedEventIsCapturedAsTheJsonThatItsRuntimeReads() {
+        SQSEvent.SQSMessage message = new SQSEvent.SQSMessage();
+        message.setMessageId("m-1");
+        message.setEventSourceArn("arn:aws:sqs:eu-west-1:123456789012:orders");
+        message.setBody("{}");
+        SQSEvent.MessageAttribute secret = new SQSEvent.MessageAttribute();
+        secret.setStringValue("s3cret");
+        message.setMessageAttributes(Map.of("token", secret));
+        SQSEvent event = new SQSEvent();
+        event.setRecords(List.of(message));
+        SQSBatchResponse answer = new SQSBatchResponse(List.of(new SQSBatchResponse.BatchItemFailure("m-1")));
+        assertSame(answer, CaptureLambda.handle(kept.emitter, event, given -> {
+            assertSame(event, given);
+            assertTrue(CaptureContext.current().orElseThrow().id().isPresent());
+            return answer;
+        }));
+        Captured.One one = kept.now().captures.get(0);
+        assertEquals(Arrays.asList("in", "lambda", "invoke", "lambda://", null), told(one));
+        // Spelled as events are, not as the class is.
+        Map<?, ?> record = (Map<?, ?>) Json.list(Json.object(Json.read(one.req.text())).get("Records")).get(0);
+        assertEquals("arn:aws:sqs:eu-west-1:123456789012:orders", record.get("eventSourceARN"));
+        assertEquals(Map.of("token", "[redacted]"), record.get("messageAttributes"));
+        assertEquals("{\"batchItemFailures\":[{\"itemIdentifier\":\"m-1\"}]}", one.res.text());
+        assertEquals("OK", one.res.head.get("status"));
+    }
+
+    @Test
+    void typedEventsOfHttpAreTheirRequests() {
+        APIGatewayProxyRequestEvent version1 = new APIGatewayProxyRequestEvent().withHttpMethod("POST").withPath("/a")
+                .withHeaders(Map.of("Host", "h.test", "Content-Type", "application/json")).withBody("{\"password\":1}").withIsBase64Encoded(false)
+                .withRequestContext(new APIGatewayProxyRequestEvent.ProxyRequestContext().withPath("/prod/a"));
+        CaptureLambda.handle(kept.emitter, version1, event -> new APIGatewayProxyResponseEvent().withStatusCode(201).withBody("/w==")
+                .withIsBase64Encoded(true).withMultiValueHeaders(Map.of("x-two", List.of("1", "2"))));
+        APIGatewayV2HTTPEvent version2 = APIGatewayV2HTTPEvent.builder().withRawPath("/b").withRawQueryString("token=x").withCookies(List.of("k=v"))
+                .withHeaders(Map.of("host", "h.test", "traceparent", TRACE)).withIsBase64Encoded(true).withBody("YXNrZWQ=")
+                .withRequestContext(APIGatewayV2HTTPEvent.RequestContext.builder()
+                        .withHttp(APIGatewayV2HTTPEvent.RequestContext.Http.builder().withMethod("PUT").withSourceIp("1.2.3.4").build()).build())
+                .build();
+        CaptureLambda.handle(kept.emitter, version2, event ->
+                APIGatewayV2HTTPResponse.builder().withStatusCode(200).withBody("answered").withCookies(List.of("c=d")).build());
+        ApplicationLoadBalancerRequestEvent.RequestContext balancer = new ApplicationLoadBalancerRequestEvent.RequestContext();
+        balancer.setElb(new ApplicationLoadBalancerRequestEvent.Elb());
+        ApplicationLoadBalancerRequestEvent third = new ApplicationLoadBalancerRequestEvent();
+        third.setRequestContext(balancer);
+        third.setHttpMethod("GET");
+        third.setPath("/health");
+        assertNull(CaptureLambda.handle(kept.emitter, third, event -> null));
+
+        List<Captured.One> captures = kept.now().captures;
+        assertEquals(2, captures.size());
+        Captured.One first = captures.get(0);
+        assertEquals(List.of("in", "http/1.1", "POST", "https://h.test/prod/a"), told(first).subList(0, 4));
+        assertEquals("{\"password\":\"[redacted]\"}", first.req.text());
+        assertEquals(List.of(201, List.of("1", "2")), List.of(first.status(), values(first.res, "x-two")));
+        assertArrayEquals(new byte[] {(byte) 0xff}, first.res.body.toByteArray());
+        Captured.One second = captures.get(1);
+        assertEquals(List.of("in", "http/1.1", "PUT", "https://h.test/b?token=[redacted]", "1.2.3.4"), told(second));
+        assertEquals(List.of("asked", "answered"), List.of(second.req.text(), second.res.text()));
+        assertEquals(List.of(TRACE, List.of("[redacted]")), List.of(second.req.head.get("trace"), values(second.res, "set-cookie")));
+    }
+
+    @Test
+    void plainTypesAndWhatNoJsonCanTellAreHandedOver() {
+        assertEquals("tea", CaptureLambda.handle(kept.emitter, Map.of("token", 7), event -> "tea"));
+        assertNull(CaptureLambda.handle(kept.emitter, 7, event -> null));
+        Object untellable = new Object() {
+            @SuppressWarnings("unused")
+            public String getName() {
+                throw new IllegalStateException();
+            }
+        };
+        assertSame(untellable, CaptureLambda.handle(kept.emitter, untellable, event -> event));
+        assertThrows(IllegalStateException.class, () -> CaptureLambda.handle(kept.emitter, "x", event -> {
+            throw new IllegalStateException("no");
+        }));
+        List<Captured.One> captures = kept.now().captures;
+        assertEquals(List.of("{\"token\":\"[redacted]\"}", "\"tea\""), List.of(captures.get(0).req.text(), captures.get(0).res.text()));
+        assertEquals(List.of("7", "null"), List.of(captures.get(1).req.text(), captures.get(1).res.text()));
+        assertEquals(List.of("body not captured", "body not captured"), List.of(captures.get(2).req.error(), captures.get(2).res.error()));
+        assertEquals("OK", captures.get(2).res.head.get("status"));
+        assertEquals("handler failed: java.lang.IllegalStateException", captures.get(3).res.error());
     }
 }

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -38,13 +39,27 @@ class ProcessTest {
         }
     }
 
+    /** A typed Lambda handler, where nothing of Lambda's is on the class path. */
+    static final class Typed {
+        private Typed() {}
+
+        public static void main(String[] arguments) {
+            String answer = CaptureLambda.handle(Emitter.fromEnv(), "asked", event -> event + " and answered");
+            System.exit(answer.equals("asked and answered") ? 0 : 1);
+        }
+    }
+
     private static int run(ProcessBuilder builder) throws IOException, InterruptedException {
         return builder.redirectError(ProcessBuilder.Redirect.INHERIT).start().waitFor();
     }
 
     private static List<String> app() {
+        return java(System.getProperty("java.class.path"), App.class);
+    }
+
+    private static List<String> java(String classPath, Class<?> main) {
         return List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp",
-                System.getProperty("java.class.path"), App.class.getName());
+                classPath, main.getName());
     }
 
     private static ProcessBuilder started(List<String> command, Map<String, String> environment) {
@@ -94,6 +109,19 @@ class ProcessTest {
         assertEquals(0, run(started(command, Map.of("LOG", third.toString(), "CAPTURE_OUTPUT", "fd:3"))
                 .redirectOutput(ProcessBuilder.Redirect.DISCARD)));
         check(third);
+    }
+
+    @Test
+    void aTypedHandlerAnswersWithoutLambdasLibraries(@TempDir Path folder) throws Exception {
+        Path file = folder.resolve("file.log");
+        List<String> places = new ArrayList<>();
+        for (Class<?> one : List.of(Emitter.class, Typed.class)) {
+            places.add(Path.of(one.getProtectionDomain().getCodeSource().getLocation().toURI()).toString());
+        }
+        List<String> command = java(String.join(File.pathSeparator, places), Typed.class);
+        assertEquals(0, run(started(command, Map.of("CAPTURE_SERVICE", "app")).redirectOutput(file.toFile())));
+        Captured.One one = Captured.of(Files.readAllBytes(file)).captures.get(0);
+        assertEquals(List.of("body not captured", "body not captured"), List.of(one.req.error(), one.res.error()));
     }
 
     @Test
