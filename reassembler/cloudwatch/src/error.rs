@@ -16,7 +16,7 @@ pub enum Fault {
 }
 
 /// What can go wrong at CloudWatch Logs. Every text says what is wrong, where, and what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LogsError {
     /// Asked too often.
     #[error("{place} is asked too often ({detail})")]

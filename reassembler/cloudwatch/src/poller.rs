@@ -8,7 +8,7 @@ mod groups;
 mod turns;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -40,6 +40,9 @@ pub struct PollerConfig {
     pub poll_interval: Duration,
     /// How often groups are looked for that a pattern fits.
     pub discover_interval: Duration,
+    /// Where reading ends: how long a group may fail, or the service answer no call, without a break, before that is given up. Who follows never
+    /// gives up.
+    pub patience: Duration,
     /// Calls a second over all groups. The service's quota counts an account's calls in a region, those of others too.
     pub calls_per_second: f64,
     /// Ids of delivered events that are kept over all groups, to drop those that are read again: 8 to 34 bytes each.
@@ -57,6 +60,7 @@ impl PollerConfig {
             overlap: Duration::from_secs(5 * 60),
             poll_interval: Duration::from_secs(5),
             discover_interval: Duration::from_secs(60),
+            patience: Duration::from_secs(5 * 60),
             calls_per_second: 5.0,
             ids_kept: 1 << 19,
         }
@@ -111,9 +115,11 @@ pub struct Poller {
     restored: Vec<Position>,
     next_turn: usize,
     backoff: Backoff,
+    /// Since when the service has answered no call, not even that there is no such group.
+    silent_since: Option<Instant>,
     failed: Vec<(String, LogsError)>,
     told_many: bool,
-    caught_up: Arc<AtomicBool>,
+    stretch: Arc<AtomicU32>,
 }
 
 impl Poller {
@@ -139,9 +145,10 @@ impl Poller {
             restored,
             next_turn: 0,
             backoff: ACCOUNT_BACKOFF,
+            silent_since: None,
             failed: Vec::new(),
             told_many: false,
-            caught_up: Arc::default(),
+            stretch: Arc::default(),
             config,
         };
         let now = Instant::now();
@@ -157,10 +164,11 @@ impl Poller {
         Ok(poller)
     }
 
-    /// Whether every group that can be read is read to its end, as of the last call: not during an outage. It is set after what was read is
-    /// delivered.
-    pub fn caught_up(&self) -> Arc<AtomicBool> {
-        self.caught_up.clone()
+    /// Whether every group that can be read is read to its end, as of the last call, and how soon again: 0 where not all is read, as in an outage, or
+    /// where there is a backlog; 1 where each is asked at least every half minute or so; and n where it takes n times as long, for there are many.
+    /// It is set after what was read is delivered.
+    pub fn stretch(&self) -> Arc<AtomicU32> {
+        self.stretch.clone()
     }
 
     /// Reads until `stop`, or until every group is read to the time that was set, or `deliver` says that there is nobody to deliver to.
@@ -204,20 +212,27 @@ impl Poller {
                 Turn::Wait(_) | Turn::Ended => Ok(true),
             };
             match outcome {
-                Ok(true) => self.backoff.reset(),
+                Ok(true) => {
+                    self.backoff.reset();
+                    self.silent_since = None;
+                }
                 Ok(false) => return Ended::Stopped,
                 Err(error) => {
+                    if self.is_in_vain(&error, Instant::now()) {
+                        return Ended::Done { failed: self.give_up(&error) };
+                    }
                     if let Some(wait) = self.settle(&turn, error, client) {
-                        self.caught_up.store(false, Ordering::Release);
+                        self.stretch.store(0, Ordering::Release);
                         tokio::time::sleep(wait).await;
                         continue;
                     }
                 }
             }
             let now = Instant::now();
-            let caught_up = self.patterns.iter().all(|pattern| pattern.is_caught_up(now))
-                && self.groups.iter().all(|group| group.is_caught_up(now));
-            self.caught_up.store(caught_up, Ordering::Release);
+            let patterns = self.patterns.iter().map(|pattern| pattern.stretch(now));
+            let mut all = patterns.chain(self.groups.iter().map(|group| group.stretch(now)));
+            let most = all.try_fold(1, |most, stretch| stretch.map(|stretch| most.max(stretch)));
+            self.stretch.store(most.unwrap_or(0), Ordering::Release);
             // What was delivered may have taken long, and nothing above need have waited.
             if stop.is_cancelled() {
                 return Ended::Stopped;
@@ -289,6 +304,29 @@ impl Poller {
         None
     }
 
+    /// Whether reading is to end and the service has answered nothing for too long.
+    fn is_in_vain(&mut self, error: &LogsError, now: Instant) -> bool {
+        if matches!(error.fault(), Fault::Parameter | Fault::Group) {
+            self.silent_since = None;
+            return false;
+        }
+        let since = *self.silent_since.get_or_insert(now);
+        self.config.until_ms.is_some() && now - since >= self.config.patience
+    }
+
+    /// Fails every group that is not read to its end, and every pattern.
+    fn give_up(&mut self, error: &LogsError) -> Vec<(String, LogsError)> {
+        tracing::error!(
+            "nothing was answered for {} s: reading log groups ends, and the next start goes on where they were left",
+            self.config.patience.as_secs()
+        );
+        let patterns = self.patterns.iter().filter(|pattern| !pattern.is_complete && !pattern.faults.given_up);
+        let groups = self.groups.iter().filter(|group| !group.is_ended());
+        let names = patterns.map(Pattern::shown).chain(groups.map(|group| group.name.clone()));
+        self.failed.extend(names.map(|name| (name, error.clone())));
+        std::mem::take(&mut self.failed)
+    }
+
     /// Delays whose turn it was. Where reading ends and the fault stays, it is given up.
     fn fail(&mut self, turn: &Turn, error: LogsError, now: Instant) {
         let (name, faults) = match turn {
@@ -297,13 +335,14 @@ impl Poller {
                 None => return,
             },
             Turn::Discover(index) => match self.patterns.get_mut(*index) {
-                Some(pattern) => (format!("{}*", pattern.prefix), &mut pattern.faults),
+                Some(pattern) => (pattern.shown(), &mut pattern.faults),
                 None => return,
             },
             Turn::Wait(_) | Turn::Ended => return,
         };
         faults.note(&error, now);
-        if self.config.until_ms.is_some() && error.fault() != Fault::Transient {
+        let passes = error.fault() == Fault::Transient && faults.lasted(now) < self.config.patience;
+        if self.config.until_ms.is_some() && !passes {
             faults.given_up = true;
             self.failed.push((name, error));
         }

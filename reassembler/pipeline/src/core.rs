@@ -126,10 +126,11 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Counts the time since the last look, where both looks found every input read to its end.
-    fn look(&mut self, caught_up: bool, now: Instant) {
+    /// Counts the time since the last look, where both looks found every input read to its end. Where what is read in turns is asked `stretch` times
+    /// more seldom than it should be, it is that much slower: between two turns of an input no more time passes for its captures.
+    fn look(&mut self, caught_up: bool, stretch: u32, now: Instant) {
         if let Some(before) = self.caught_up_at.filter(|_| caught_up) {
-            self.active += now.duration_since(before).min(CLOCK_STEP);
+            self.active += now.duration_since(before).min(CLOCK_STEP) / stretch.max(1);
         }
         self.caught_up_at = caught_up.then_some(now);
     }
@@ -156,7 +157,16 @@ enum End {
 struct Round {
     read: bool,
     caught_up: bool,
+    /// How many times more seldom than they should be some inputs are asked that are read to their end.
+    stretch: u32,
     ended: bool,
+}
+
+impl Round {
+    /// Whether nothing is known to be unread, and nothing may be for long.
+    fn is_current(&self) -> bool {
+        self.caught_up && self.stretch <= 1
+    }
 }
 
 impl Core {
@@ -201,7 +211,7 @@ impl Core {
             } else {
                 self.read()?
             };
-            self.clock.look(round.caught_up, now);
+            self.clock.look(round.caught_up, round.stretch, now);
             self.intake.set_time(self.clock.active, wall_us());
             self.intake.crowd_out(self.spool_limit_bytes);
             self.intake.expire();
@@ -212,9 +222,9 @@ impl Core {
             self.commit_if_due()?;
             self.go_on_flushing()?;
             let begun = Instant::now();
-            let outline = Some((round.caught_up, full, self.followed_files()));
+            let outline = Some((round.is_current(), full, self.followed_files()));
             if begun >= publish_at && shown != outline {
-                self.publish(round.caught_up, false);
+                self.publish(round.is_current(), false);
                 shown = outline;
                 publish_at = begun + (begun.elapsed() * STATUS_SHARE).clamp(STATUS_INTERVAL, STATUS_LATEST);
             }
@@ -230,7 +240,7 @@ impl Core {
 
     /// One round over all inputs.
     fn read(&mut self) -> Result<Round, RunError> {
-        let mut round = Round { read: false, caught_up: true, ended: self.tail.is_none() };
+        let mut round = Round { caught_up: true, ended: self.tail.is_none(), ..Round::default() };
         if let Some(tail) = &mut self.tail {
             let progress = tail.read(READ_BUDGET_BYTES, Instant::now(), &mut self.intake);
             round.read |= progress.bytes > 0;
@@ -244,7 +254,8 @@ impl Core {
         if let Some(groups) = &mut self.log_groups {
             let progress = groups.read(READ_BUDGET_BYTES, &mut self.intake)?;
             round.read |= progress.read;
-            round.caught_up &= progress.caught_up;
+            round.caught_up &= progress.stretch > 0;
+            round.stretch = progress.stretch;
             round.ended &= progress.ended;
         }
         self.read_pipes(&mut round);
@@ -264,7 +275,7 @@ impl Core {
             && self.deliveries.is_none()
             && self.log_groups.is_none()
             && self.files.is_done();
-        let mut round = Round { read: false, caught_up: false, ended: self.feed.is_some() && others_are_done };
+        let mut round = Round { ended: self.feed.is_some() && others_are_done, ..Round::default() };
         self.read_feed(&mut round);
         Round { caught_up: false, ..round }
     }
@@ -579,5 +590,26 @@ impl Files {
         let current = self.current.as_ref().map_or(0, |file| file.progress().consumed_bytes);
         let listed: u64 = self.objects.iter().map(Objects::listed_bytes).sum();
         (self.done_bytes + current, self.total_bytes + listed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_counts_while_everything_is_read_and_slower_where_turns_come_seldom() {
+        let (start, mut clock, mut at) = (Instant::now(), Clock::default(), Duration::ZERO);
+        let mut look = |caught_up, stretch, later_ms| {
+            at += Duration::from_millis(later_ms);
+            clock.look(caught_up, stretch, start + at);
+            clock.active.as_millis()
+        };
+        assert_eq!(look(true, 0, 500), 0, "nothing was known before");
+        assert_eq!(look(true, 1, 500), 500);
+        assert_eq!(look(true, 5, 500), 600);
+        assert_eq!(look(true, 1, 60_000), 2_600, "nobody looked meanwhile");
+        assert_eq!(look(false, 0, 500), 2_600);
+        assert_eq!(look(true, 1, 500), 2_600);
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use reassemble_cloudwatch::{
@@ -35,7 +35,7 @@ const PAGE_OVERHEAD: usize = 512;
 /// The core's end.
 pub(crate) struct LogGroups {
     queue: Receiver<Read>,
-    caught_up: Arc<AtomicBool>,
+    stretch: Arc<AtomicU32>,
     inputs: HashMap<String, Input>,
     next_id: u64,
     done: bool,
@@ -62,7 +62,8 @@ enum Read {
 /// What one look found.
 pub(crate) struct Progress {
     pub(crate) read: bool,
-    pub(crate) caught_up: bool,
+    /// See [`Poller::stretch`].
+    pub(crate) stretch: u32,
     pub(crate) ended: bool,
 }
 
@@ -99,7 +100,7 @@ impl LogGroups {
         let client = runtime.block_on(LogsClient::connect(ClientConfig::default()))?;
         // Its own: whoever delivers waits for the core, and uploads must not wait with it.
         let own = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
-        let (caught_up, stop) = (poller.caught_up(), CancellationToken::new());
+        let (stretch, stop) = (poller.stretch(), CancellationToken::new());
         let (sender, receiver) = queue(QUEUE_BYTES);
         let stopped = stop.clone();
         let thread = std::thread::Builder::new().name("log groups".to_owned());
@@ -124,7 +125,7 @@ impl LogGroups {
             })
             .map_err(RunError::Thread)?;
         let _stop = stop.drop_guard();
-        Ok(LogGroups { queue: receiver, caught_up, inputs, next_id, done: false, changed: HashMap::new(), _stop })
+        Ok(LogGroups { queue: receiver, stretch, inputs, next_id, done: false, changed: HashMap::new(), _stop })
     }
 
     /// Takes about `budget_bytes` of what is there.
@@ -133,8 +134,8 @@ impl LogGroups {
     /// Where the thread ended before its time.
     pub(crate) fn read(&mut self, mut budget_bytes: usize, intake: &mut Intake) -> Result<Progress, RunError> {
         // Before the queue: what was delivered before it was set is in there.
-        let caught_up = self.caught_up.load(Ordering::Acquire);
-        let mut progress = Progress { read: false, caught_up: false, ended: false };
+        let stretch = self.stretch.load(Ordering::Acquire);
+        let mut progress = Progress { read: false, stretch: 0, ended: false };
         while budget_bytes > 0 {
             match self.queue.pop(Duration::ZERO) {
                 Popped::Item(Read::Page(page)) => {
@@ -153,7 +154,7 @@ impl LogGroups {
                 }
                 Popped::Item(Read::Done) => self.done = true,
                 Popped::Empty => {
-                    progress.caught_up = caught_up;
+                    progress.stretch = stretch;
                     break;
                 }
                 Popped::Closed if !self.done => return Err(RunError::ThreadDied("log groups")),
@@ -163,7 +164,7 @@ impl LogGroups {
                             intake.event(input.id, InputEvent::Closed);
                         }
                     }
-                    progress.caught_up = true;
+                    progress.stretch = 1;
                     progress.ended = true;
                     break;
                 }

@@ -11,7 +11,7 @@ use crate::pace::Backoff;
 use crate::position::Position;
 use crate::window::{Ask, Rules, Window};
 
-/// A group whose turn is so long overdue, because there are many, is not read to its end: there may be much that nobody has asked for.
+/// A group that is read to its end stands for all that it has until its turn is so long overdue, because there are many.
 const OVERDUE: Duration = Duration::from_secs(30);
 
 /// What a name on the command line stands for.
@@ -45,6 +45,8 @@ pub(super) struct Faults {
     told: Option<String>,
     /// The last call's, where it failed.
     last: Option<Fault>,
+    /// When the first of them was.
+    since: Option<Instant>,
     /// When its next turn is.
     pub(super) due: Instant,
     /// There is none.
@@ -53,13 +55,14 @@ pub(super) struct Faults {
 
 impl Faults {
     fn new(now: Instant) -> Self {
-        Self { backoff: GROUP_BACKOFF, told: None, last: None, due: now, given_up: false }
+        Self { backoff: GROUP_BACKOFF, told: None, last: None, since: None, due: now, given_up: false }
     }
 
     /// Delays the next turn, and says why where that is new.
     pub(super) fn note(&mut self, error: &LogsError, now: Instant) {
         self.due = now + self.backoff.next();
         self.last = Some(error.fault());
+        self.since.get_or_insert(now);
         let text = error.to_string();
         if self.told.as_ref() != Some(&text) {
             tracing::warn!("{text}");
@@ -67,15 +70,26 @@ impl Faults {
         }
     }
 
-    /// Whether what it has was read, where `is_read` says so of the last call that went well. What only a person can mend is not waited for.
-    fn is_caught_up(&self, is_read: bool, now: Instant) -> bool {
-        let is_overdue = now.saturating_duration_since(self.due) > OVERDUE;
-        self.given_up || !is_overdue && self.last.map_or(is_read, |fault| fault != Fault::Transient)
+    /// How many times [`OVERDUE`] its turn takes to come, where `is_read` says of the last call that went well that it gave all there was; `None`
+    /// where not all that it has was read. What only a person can mend is not waited for.
+    fn stretch(&self, is_read: bool, now: Instant) -> Option<u32> {
+        if self.given_up {
+            return Some(1);
+        }
+        let is_read = self.last.map_or(is_read, |fault| fault != Fault::Transient);
+        let overdue = now.saturating_duration_since(self.due).as_secs() / OVERDUE.as_secs();
+        is_read.then_some(u32::try_from(overdue).unwrap_or(u32::MAX).saturating_add(1))
+    }
+
+    /// How long they have gone on.
+    pub(super) fn lasted(&self, now: Instant) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now - since)
     }
 
     fn passed(&mut self, due: Instant, what: &str) {
         self.due = due;
         self.last = None;
+        self.since = None;
         self.backoff.reset();
         if self.told.take().is_some() {
             tracing::info!("log group {what} is read");
@@ -98,8 +112,14 @@ impl Pattern {
         Self { prefix, token: None, is_complete: false, faults: Faults::new(now) }
     }
 
-    pub(super) fn is_caught_up(&self, now: Instant) -> bool {
-        self.faults.is_caught_up(self.is_complete, now)
+    /// As people write it.
+    pub(super) fn shown(&self) -> String {
+        format!("{}*", self.prefix)
+    }
+
+    /// See [`Poller::stretch`](super::Poller::stretch).
+    pub(super) fn stretch(&self, now: Instant) -> Option<u32> {
+        self.faults.stretch(self.is_complete, now)
     }
 
     /// Looks from the beginning, where it was under way.
@@ -110,7 +130,7 @@ impl Pattern {
     /// A page was read: the next follows at once, or the first again later. True where the names end for the first time.
     pub(super) fn looked(&mut self, token: Option<String>, again: Instant) -> bool {
         let is_end = token.is_none();
-        self.faults.passed(if is_end { again } else { Instant::now() }, &format!("{}*", self.prefix));
+        self.faults.passed(if is_end { again } else { Instant::now() }, &self.shown());
         self.token = token;
         is_end && !std::mem::replace(&mut self.is_complete, true)
     }
@@ -144,8 +164,12 @@ impl Group {
         self.faults.given_up || self.window.is_done()
     }
 
-    pub(super) fn is_caught_up(&self, now: Instant) -> bool {
-        self.window.is_done() || self.faults.is_caught_up(self.placed.is_some_and(|(_, caught_up)| caught_up), now)
+    /// See [`Poller::stretch`](super::Poller::stretch).
+    pub(super) fn stretch(&self, now: Instant) -> Option<u32> {
+        if self.window.is_done() {
+            return Some(1);
+        }
+        self.faults.stretch(self.placed.is_some_and(|(_, caught_up)| caught_up), now)
     }
 
     pub(super) fn set_ids_kept(&mut self, limit: usize) {
@@ -201,6 +225,22 @@ impl Ask {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_read_is_told_and_how_long_a_turn_takes_to_come() {
+        let (now, seconds) = (Instant::now(), Duration::from_secs);
+        let mut faults = Faults::new(now);
+        assert_eq!(faults.stretch(false, now), None, "nobody has asked");
+        faults.passed(now + seconds(5), "a");
+        let stretches = [0, 34, 35, 64, 65, 205].map(|later| faults.stretch(true, now + seconds(later)).unwrap());
+        assert_eq!(stretches, [1, 1, 2, 2, 3, 7]);
+        assert_eq!(faults.stretch(false, now), None, "there is more");
+        let place = || "there".to_owned();
+        faults.note(&LogsError::Unavailable { place: place(), detail: String::new() }, now);
+        assert_eq!(faults.stretch(true, now), None);
+        faults.note(&LogsError::NoSuchGroup { place: place(), group: "a".to_owned() }, now);
+        assert_eq!(faults.stretch(false, now), Some(1), "only a person can mend it");
+    }
 
     #[test]
     fn names_prefixes_and_arns_are_told_apart() {

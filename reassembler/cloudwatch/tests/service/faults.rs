@@ -1,13 +1,15 @@
 //! What only a scripted service shows: throttles, broken answers, expired tokens and credentials, denials.
 
+use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
-use reassemble_cloudwatch::{Ended, Fault, LogsError};
+use reassemble_cloudwatch::{Ended, Fault, LogsError, PollerConfig};
 
-use crate::rig::{bounded, client, client_with, config, now_ms, run};
+use crate::rig::{Delivered, bounded, client, client_with, config, now_ms, run};
 use crate::server::{Reply, Server, error, events};
 
 fn failed(ended: Ended) -> Vec<(String, LogsError)> {
@@ -47,6 +49,64 @@ fn a_fault_of_one_group_delays_no_other() {
     assert_eq!(delivered.sorted(), ["m1", "m2"]);
     let broken = server.asked().iter().filter(|asked| asked.group() == "broken").count();
     assert!(broken < 10, "asked {broken} times");
+}
+
+/// Less than any outage of these tests lasts.
+const PATIENCE: Duration = Duration::from_millis(600);
+
+#[test]
+fn a_back_fill_whose_service_cannot_be_reached_ends_and_names_what_it_did_not_read() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = PollerConfig { patience: PATIENCE, ..bounded(&["shop", "till", "/app/*"]) };
+    let (delivered, ended) = run(&client(&format!("http://{nobody}")), config, &[], |_| false);
+    assert!(delivered.pages.is_empty());
+    let mut failed = failed(ended);
+    failed.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(failed.iter().map(|(group, _)| group.as_str()).collect::<Vec<_>>(), ["/app/*", "shop", "till"]);
+    assert!(failed.iter().all(|(_, error)| matches!(error, LogsError::Unreachable { .. })), "{failed:?}");
+}
+
+#[test]
+fn a_back_fill_that_was_given_up_goes_on_where_it_was() {
+    let (time, is_out) = (now_ms() - 3_000_000, Arc::new(AtomicBool::new(false)));
+    let switch = is_out.clone();
+    let server = Server::start(move |asked, _| match (asked.group(), asked.token()) {
+        _ if switch.load(Ordering::Relaxed) => Reply::Status(503, String::new()),
+        ("read", _) => events(asked, &[("1", time)], None),
+        (_, None) => events(asked, &[("2", time)], Some("t")),
+        (_, Some(_)) => events(asked, &[("3", time)], None),
+    });
+    let (client, config) = (client(&server.url), || PollerConfig { patience: PATIENCE, ..bounded(&["read", "half"]) });
+    let (before, ended) = run(&client, config(), &[], |delivered| {
+        is_out.store(delivered.lines().len() >= 2, Ordering::Relaxed);
+        false
+    });
+    assert_eq!(before.sorted(), ["m1", "m2"]);
+    let failed_at_first = failed(ended);
+    let is_half =
+        |(group, error): &(String, LogsError)| group == "half" && matches!(error, LogsError::Unavailable { .. });
+    assert!(failed_at_first.iter().any(is_half), "{failed_at_first:?}");
+    is_out.store(false, Ordering::Relaxed);
+    let (after, ended) = run(&client, config(), &Delivered::positions(&before.pages), |_| false);
+    assert!(failed(ended).is_empty());
+    assert!(after.sorted().contains(&"m3".to_owned()), "{:?}", after.sorted());
+}
+
+#[test]
+fn a_group_that_stays_broken_is_given_up_alone_by_a_back_fill_and_never_by_a_follower() {
+    let (time, faults) = (now_ms() - 3_000_000, AtomicUsize::new(0));
+    let server = Server::start(move |asked, _| match asked.group() {
+        "broken" if faults.fetch_add(1, Ordering::Relaxed) < 4 => Reply::Status(500, String::new()),
+        _ => events(asked, &[("1", time)], None),
+    });
+    let client = client(&server.url);
+    let patient = PollerConfig { patience: PATIENCE, ..bounded(&["broken", "whole"]) };
+    let (delivered, ended) = run(&client, patient, &[], |_| false);
+    assert_eq!(delivered.sorted(), ["m1"]);
+    assert!(matches!(&failed(ended)[..], [(group, LogsError::Unavailable { .. })] if group == "broken"));
+    let follower = PollerConfig { patience: Duration::ZERO, ..config(&["broken"]) };
+    let (delivered, _) = run(&client, follower, &[], |delivered| !delivered.lines().is_empty());
+    assert_eq!(delivered.sorted(), ["m1"]);
 }
 
 #[test]

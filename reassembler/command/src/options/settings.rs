@@ -86,6 +86,8 @@ pub(crate) struct InputArgs {
     pub(crate) since: Option<Moment>,
 
     /// Of --cloudwatch, read events up to this time, and end
+    ///
+    /// A group that cannot be read for five minutes is given up, and the run ends with 1. The next goes on where it was.
     #[arg(long, value_name = "TIME", hide_short_help = true)]
     pub(crate) until: Option<Moment>,
 
