@@ -1,6 +1,9 @@
 //! How it is set up, and what it does where it cannot work: the function runs on.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reassemble_testkit::lambda::platform::{Options, Platform};
@@ -35,7 +38,7 @@ fn a_bad_configuration_is_told_to_lambda() {
 
 #[test]
 fn outside_lambda_it_says_what_it_is() {
-    let output = Command::new(env!("CARGO_BIN_EXE_reassemble-extension")).env_clear().output().unwrap();
+    let output = Command::new(binary()).env_clear().output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("AWS_LAMBDA_RUNTIME_API"));
 }
@@ -56,6 +59,45 @@ fn where_storing_cannot_work_the_function_runs_on() {
     assert!(words.contains(&format!("records_unstored={}", lines.len())), "{words}");
     assert_eq!(words.matches("captures are not stored").count(), 1, "{words}");
     assert!(scene.stored().is_empty() && scene.platform.errors().is_empty());
+}
+
+/// With SnapStart the variables hold no keys, but an endpoint that gives them.
+#[test]
+fn credentials_of_the_containers_endpoint_are_used() {
+    let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1/credentials", endpoint.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    std::thread::spawn({
+        let asked = asked.clone();
+        move || {
+            for connection in endpoint.incoming() {
+                let mut connection = connection.unwrap();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    connection.read_exact(&mut byte).unwrap();
+                    head.push(byte[0]);
+                }
+                asked.lock().unwrap().push(String::from_utf8(head).unwrap().to_ascii_lowercase());
+                let keys = r#"{"AccessKeyId":"key","SecretAccessKey":"secret","Token":"t","Expiration":"2999-01-01T00:00:00Z"}"#;
+                let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json";
+                write!(connection, "{head}\r\ncontent-length: {}\r\n\r\n{keys}", keys.len()).unwrap();
+            }
+        }
+    });
+    let mut scene = Scene::start_with(Options::default(), |command| {
+        patient(command);
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        command
+            .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+            .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", "of the sandbox");
+    });
+    let lines = scene.captures.lines(3);
+    scene.invocation(&lines);
+    scene.finish();
+    let asked = asked.lock().unwrap();
+    assert!(!asked.is_empty(), "nobody asked for credentials");
+    assert!(asked.iter().all(|head| head.contains("authorization: of the sandbox\r\n")), "{asked:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use reassemble_testkit::captures::{Bodies, Captures};
@@ -146,9 +147,13 @@ impl Scene {
     }
 }
 
-/// The extension.
+/// The extension: `REASSEMBLE_TEST_EXTENSION`, such as the layer's own binary, or that of this build.
 pub(crate) fn binary() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_reassemble-extension"))
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match std::env::var_os("REASSEMBLE_TEST_EXTENSION") {
+        Some(named) => std::fs::canonicalize(named).unwrap(),
+        None => env!("CARGO_BIN_EXE_reassemble-extension").into(),
+    })
 }
 
 /// Gives flushes all the time that they may need on a busy machine.
