@@ -99,7 +99,7 @@ fn series(args: &Args, binary: &Path, flush: Flush, lines: usize, count: u32) ->
     let mut warm = environment.memory();
     for number in 0..count {
         invocations.push(environment.invoke(lines)?);
-        if number == count / 10 {
+        if number == count / 2 {
             warm = environment.memory();
         }
     }

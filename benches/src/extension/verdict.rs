@@ -29,7 +29,7 @@ pub struct Series {
     pub lines: usize,
     /// What each cost.
     pub invocations: Vec<Invocation>,
-    /// Memory when it was warm: after a tenth of them.
+    /// Memory when it was warm, and remembered as many ids as it ever does: after half of them.
     pub warm: Memory,
     /// Memory after the last.
     pub memory: Memory,

@@ -44,6 +44,9 @@ const BLOCK_SHARE: usize = 25;
 /// within bounds: smaller ones compress badly, larger ones hardly better.
 const LEAST_BLOCK_BYTES: usize = 64 << 10;
 const MOST_BLOCK_BYTES: usize = 640 << 10;
+/// Of the ids that are stored one is remembered for each so many bytes of it, as far as the spool's default goes: what it takes to look whether one
+/// is known grows with them.
+const BYTES_A_REMEMBERED_ID: usize = 16;
 /// Bytes of records between forwarders and the core.
 const FEED_QUEUE_BYTES: usize = 4 << 20;
 /// Ids from here on are of inputs that are not followed, and keep nothing.
@@ -447,6 +450,7 @@ fn open_spool(config: &Config) -> Result<(Spool, Restored, PathBuf), StateError>
 
 fn spool_config(store: &StoreConfig, dir: &Path) -> SpoolConfig {
     let level = store.compression_level;
+    let defaults = SpoolConfig::new(dir);
     SpoolConfig {
         batch_bytes: store.batch_bytes,
         batch_age: store.batch_age,
@@ -462,7 +466,8 @@ fn spool_config(store: &StoreConfig, dir: &Path) -> SpoolConfig {
         block_bytes: (store.memory_bytes / BLOCK_SHARE).clamp(LEAST_BLOCK_BYTES, MOST_BLOCK_BYTES),
         pending_bytes: store.memory_bytes / PENDING_SHARE,
         cache_bytes: store.memory_bytes / CACHE_SHARE,
-        ..SpoolConfig::new(dir)
+        seen_per_generation: defaults.seen_per_generation.min((store.memory_bytes / BYTES_A_REMEMBERED_ID) as u64),
+        ..defaults
     }
 }
 

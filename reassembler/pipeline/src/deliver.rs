@@ -18,8 +18,10 @@ use crate::intake::Intake;
 use crate::queue::{Popped, Receiver, Sender, queue};
 use crate::run::{Run, RunError, StatusBoard};
 
-/// Bytes of lines between a deliverer and the core.
-const QUEUE_BYTES: usize = 2 << 20;
+/// Bytes of lines between a deliverer and the core, at most.
+const MOST_QUEUE_BYTES: usize = 2 << 20;
+/// They may take one in so many of the bytes that may be held (`--memory`).
+const QUEUE_SHARE: usize = 4;
 /// What an item weighs beside its lines.
 const ITEM_OVERHEAD: usize = 64;
 /// How much longer than it was given a flush is waited for: the core looks at its clock between two pieces of work.
@@ -48,7 +50,7 @@ pub fn deliver_noting(config: Config, status: Arc<StatusBoard>, noter: Noter) ->
 }
 
 fn start(mut builder: Builder) -> Result<(Run, Deliverer), RunError> {
-    let (sender, receiver) = queue(QUEUE_BYTES);
+    let (sender, receiver) = queue((builder.config.store.memory_bytes / QUEUE_SHARE).min(MOST_QUEUE_BYTES));
     let deliverer =
         Deliverer { queue: sender, waker: builder.waker.clone(), next_id: Arc::new(AtomicU64::new(FIRST_PASSING_ID)) };
     builder.deliveries = Some(Deliveries { queue: receiver });
