@@ -221,7 +221,9 @@ def redacted(value):
     if isinstance(value, dict):
         return {name: "[redacted]" if name == "token" else redacted(held) for name, held in value.items()}
     if isinstance(value, str) and value.startswith("{"):
-        return telemetry.compact(redacted(json.loads(value)))
+        # A text without secrets stays as it is spelled.
+        held = json.loads(value)
+        return telemetry.compact(redacted(held)) if redacted(held) != held else value
     return [redacted(held) for held in value] if isinstance(value, list) else value
 
 
