@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use reassemble_pipeline::memory::hold_little;
+
 use crate::failure::Failure;
 use crate::options::args::{self, Invocation, Work};
 use crate::options::config::{self, Inputs};
@@ -16,8 +18,12 @@ use crate::report::log;
 use crate::report::screen::Screen;
 use crate::{check, lifecycle, merge, run, verify};
 
+/// Arenas of the allocator: with one for each thread, as is the default, a twentieth more memory is held, and no thread is faster.
+const ARENAS: i32 = 4;
+
 /// Runs a command line, the program's name included, and tells its failure.
 pub fn main(arguments: ArgsOs) -> ExitCode {
+    hold_little(ARENAS, None);
     let screen = Screen::new();
     quiet_told_panics();
     match perform(arguments, &screen) {

@@ -14,7 +14,6 @@ pub mod extensions_api;
 mod feeder;
 mod lifecycle;
 mod log;
-mod memory;
 pub mod telemetry;
 mod trust;
 
@@ -22,6 +21,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use reassemble_pipeline::memory::hold_little;
 use reassemble_pipeline::run::StatusBoard;
 use tracing::level_filters::LevelFilter;
 
@@ -30,6 +30,9 @@ use crate::extensions_api::{ApiError, Event, ExtensionsApi};
 use crate::feeder::Feeder;
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::listener;
+
+/// Blocks from this size on go back to the system when they are freed: the function pays for what its extensions hold.
+const MAPPED_BYTES: i32 = 128 << 10;
 
 /// Why the extension ended before its environment.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +51,7 @@ enum Failure {
 
 /// Runs the extension to the end of its environment.
 pub fn main() -> ExitCode {
-    memory::hold_little();
+    hold_little(1, Some(MAPPED_BYTES));
     let config = Config::from_environment();
     log::open(config.as_ref().map_or(LevelFilter::INFO, |config| config.log_level.0));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();

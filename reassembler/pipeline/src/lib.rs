@@ -19,6 +19,7 @@ mod intake;
 pub mod ledger;
 mod lines;
 mod log_groups;
+pub mod memory;
 mod objects;
 mod patient;
 mod process;
