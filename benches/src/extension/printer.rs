@@ -1,7 +1,8 @@
 //! What the function prints: requests and responses in turn, each of them one line.
 
 use anyhow::{Result, ensure};
-use reassemble_formats::write::{LineLimit, PartTag, PartWriter, RequestHead, ResponseHead, Status, Tail};
+use reassemble_formats::write::{PartTag, RequestHead, ResponseHead, Status};
+use reassemble_testkit::captures;
 
 use crate::emitter::json_body;
 
@@ -55,12 +56,8 @@ impl Printer {
             };
             (PartTag::Req, head.to_json(), BODY_BYTES[0])
         };
-        let mut line = Vec::new();
-        let mut writer = PartWriter::new(&id, part, head, LineLimit::DEFAULT)?;
-        writer.body(&self.body[..bytes], &mut line);
-        writer.finish(&Tail::default(), &mut line);
+        let line = String::from_utf8(captures::part(&id, part, head, &self.body[..bytes]))?;
         self.printed += 1;
-        let line = String::from_utf8(line)?;
         ensure!(line.trim_end().lines().count() == 1, "a part takes several lines");
         Ok(line.trim_end().to_owned())
     }

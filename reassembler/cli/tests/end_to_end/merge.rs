@@ -188,15 +188,25 @@ fn assert_same(got: &BTreeMap<String, Value>, expected: &BTreeMap<String, Value>
     );
 }
 
+/// What a merge tells that changes no object.
+fn counts_unchanged(root: &Path, merge: Command) -> Value {
+    let before = stored::files(root);
+    let told = counts(merge);
+    assert_eq!(stored::files(root), before);
+    told
+}
+
+/// What a merge would do.
+fn dry_run(root: &Path, mut merge: Command) -> Value {
+    merge.arg("--dry-run");
+    counts_unchanged(root, merge)
+}
+
 fn check(scene: &Scene, to: &str, root: &Path, configure: &dyn Fn(&mut Command)) {
     let whole = scene.whole();
     scene.read_in_parts(to, configure);
-    let before = stored::files(root);
 
-    let mut dry = scene.merge(to, configure);
-    dry.arg("--dry-run");
-    let counted = counts(dry);
-    assert_eq!(stored::files(root), before);
+    let counted = dry_run(root, scene.merge(to, configure));
     assert!(counted["captures"].as_u64().unwrap() > 50, "{counted}");
 
     let merged = counts(scene.merge(to, configure));
@@ -204,14 +214,12 @@ fn check(scene: &Scene, to: &str, root: &Path, configure: &dyn Fn(&mut Command))
     assert!(merged["completed"].as_u64().unwrap() > 50 && merged["still_incomplete"].as_u64().unwrap() > 0, "{merged}");
     assert_same(&by_id(root), &whole);
 
-    let after = stored::files(root);
-    let again = counts(scene.merge(to, configure));
+    let again = counts_unchanged(root, scene.merge(to, configure));
     assert_eq!(
         (&again["captures"], &again["objects_written"], &again["objects_deleted"]),
         (&0.into(), &0.into(), &0.into()),
         "{again}"
     );
-    assert_eq!(stored::files(root), after);
 }
 
 #[test]
@@ -233,17 +241,11 @@ fn pieces_in_s3_are_joined_to_what_one_reader_stores() {
 fn check_deliveries(scene: &Scene, to: &str, root: &Path, configure: &dyn Fn(&mut Command)) {
     let whole = scene.whole();
     scene.read_in_parts(to, configure);
-    let before = stored::files(root);
     let repeated = |merge: &mut Command| {
         merge.arg("--repeated");
         configure(merge);
     };
-    let dry = counts({
-        let mut dry = scene.merge(to, &repeated);
-        dry.arg("--dry-run");
-        dry
-    });
-    assert_eq!(stored::files(root), before);
+    let dry = dry_run(root, scene.merge(to, &repeated));
 
     let merged = counts(scene.merge(to, configure));
     assert_eq!(merged["refused"], serde_json::json!({}), "{merged}");
@@ -267,10 +269,8 @@ fn check_deliveries(scene: &Scene, to: &str, root: &Path, configure: &dyn Fn(&mu
     // The rest of an object may be all that another one holds: they become one.
     let sum = merged["repeated"].as_u64().unwrap() + all - once;
     assert!(dry["repeated"].as_u64().unwrap() >= sum, "{dry} {merged} {merged_again}");
-    let after = stored::files(root);
-    let nothing = counts(scene.merge(to, &repeated));
+    let nothing = counts_unchanged(root, scene.merge(to, &repeated));
     assert_eq!((&nothing["objects_written"], &nothing["objects_deleted"]), (&0.into(), &0.into()), "{nothing}");
-    assert_eq!(stored::files(root), after);
 }
 
 #[test]

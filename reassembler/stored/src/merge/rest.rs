@@ -13,9 +13,9 @@ use crate::objects::Key;
 impl Merger<'_> {
     /// Stores what is kept, and gives the objects that everything of is stored elsewhere.
     pub(super) fn keep_the_rest(&mut self, survey: &Survey, journal: &Journal) -> Result<Vec<String>, MergeError> {
-        let mut replaced = Vec::new();
+        let (mut replaced, has_repeated) = (Vec::new(), survey.has_repeated());
         for (object, key) in survey.sources() {
-            if !survey.is_of_pieces(object) && !survey.has_repeated() {
+            if !survey.is_of_pieces(object) && !has_repeated {
                 continue;
             }
             let (Key::Batch { encoding, hash, .. }, Some((folder, name))) = (Key::parse(key), key.rsplit_once('/'))
@@ -32,7 +32,7 @@ impl Merger<'_> {
                     return Ok(());
                 }
                 kept += u64::from(line.bytes().ends_with(b"\n"));
-                file.append(line.bytes()).map_err(|error| MergeError::state("write", &path)(error))
+                file.append(line.bytes()).map_err(failed)
             })?;
             if !matches!(read, BatchRead::Whole { .. }) {
                 return Err(MergeError::Changed { key: key.to_owned() });
@@ -45,8 +45,7 @@ impl Merger<'_> {
                 let begin = hash
                     .and_then(|hash| name.split_once(hash))
                     .map_or("rest", |(begin, _)| begin.trim_end_matches('-'));
-                let rest =
-                    file.finish(folder, begin, kept).map_err(|error| MergeError::state("write", &path)(error))?;
+                let rest = file.finish(folder, begin, kept).map_err(failed)?;
                 journal.note(&rest.key)?;
                 self.runtime.block_on(self.destination.put(&rest))?;
                 self.outcome.objects_written += 1;
